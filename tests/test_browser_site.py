@@ -1,0 +1,246 @@
+"""The built site in a real browser, from disk, without a network: what a reader sees on every page."""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+from browser import HOW_TO_GET, chromium, find, resize, traffic
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "_build/html"
+PAGES = sorted(name for path in SITE.rglob("*.html") if (name := path.relative_to(SITE).as_posix())[0] != "_")
+CHAPTERS = sorted(path.stem for path in (ROOT / "book/chapters").glob("*.md"))
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    required = os.environ.get("CELLMNN_EDU_REQUIRE_BROWSER") == "1"
+    if find() is None:
+        (pytest.fail if required else pytest.skip)(HOW_TO_GET)
+    if not PAGES:
+        (pytest.fail if required else pytest.skip)("The site is not built: run `make book` (`make test` does it).")
+    with chromium() as driver:
+        yield driver
+
+
+def prefer(browser, theme: str) -> None:
+    """Ask for light or dark, as the system settings of a reader do."""
+    scheme = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+
+
+def open_page(browser, page: str) -> None:
+    """Open a page as it looks once its formulas are set."""
+    resize(browser, 1400)
+    prefer(browser, "light")
+    browser.get("about:blank")
+    traffic(browser)
+    browser.get_log("browser")
+    browser.get((SITE / page).as_uri())
+    browser.execute_async_script(
+        "const done = arguments[0], math = window.MathJax;"
+        "(math && math.startup ? math.startup.promise : Promise.resolve()).then(() => done());"
+    )
+
+
+def test_every_page_of_the_sources_was_built():
+    assert {"index.html", "search.html", "genindex.html", "reference/api.html"} <= set(PAGES)
+    assert {f"chapters/{name}.html" for name in CHAPTERS} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_loads_nothing_from_elsewhere_and_reports_no_error(browser, page):
+    open_page(browser, page)
+    asked, failed = traffic(browser)
+    assert asked, "no request was recorded: the test has lost sight of them"
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert failed == []
+    log = browser.get_log("browser")
+    assert [entry["message"] for entry in log if entry["level"] in ("SEVERE", "WARNING")] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_formulas_are_set_and_no_raw_markup_is_visible(browser, page):
+    open_page(browser, page)
+    sources = browser.find_elements(By.CSS_SELECTOR, "article .math")
+    formulas = browser.find_elements(By.CSS_SELECTOR, "article mjx-container")
+    assert len(formulas) >= len(sources)
+    assert browser.find_elements(By.CSS_SELECTOR, "mjx-merror, [data-mjx-error]") == []
+    # Code may show such signs, and what is folded away counts too: so the text without pre and code.
+    text = browser.execute_script(
+        "const copy = document.querySelector('article, main').cloneNode(true);"
+        "copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(node => node.remove());"
+        "return copy.textContent;"
+    )
+    for raw in (r"\$\$", r"\\[(\[]", r"\{[a-z:-]+\}`", r":::", r"```", r"\{\{", r"\)=\s*$", r"\[\^"):
+        found = re.search(f".*{raw}.*", text, re.M)
+        assert not found, f"raw markup on {page}: {found[0].strip()}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_has_a_text_and_has_loaded(browser, page):
+    open_page(browser, page)
+    pictures = browser.execute_script(
+        "return [...document.querySelectorAll('img')].map("
+        "  img => [img.getAttribute('alt') ?? '', img.naturalWidth, img.src.slice(0, 99)])"
+    )
+    assert pictures, "not even the logo"
+    for alt, width, source in pictures:
+        assert alt.strip(), f"no alt text: {source}"
+        assert not re.search(r"\.png$|^_?images/|[0-9a-f]{16}", alt), f"a file name is no alt text: {alt}"
+        assert width > 0, f"not loaded: {source}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_fits_wide_and_narrow_windows_and_can_be_read_light_and_dark(browser, page):
+    open_page(browser, page)
+    for width in (1400, 360):
+        resize(browser, width)
+        for theme in ("light", "dark"):
+            prefer(browser, theme)
+            fits_and_reads(browser, width, theme)
+
+
+def fits_and_reads(browser, width: int, theme: str) -> None:
+    """The open page does not scroll sideways, and its text stands out."""
+    switched = f"return document.documentElement.dataset.theme === '{theme}' && window.innerWidth === {width}"
+    WebDriverWait(browser, 3).until(lambda _: browser.execute_script(switched), f"never {theme} at {width} px")
+    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
+    wide = browser.execute_script(
+        """const scrolls = e => e && (getComputedStyle(e).overflowX !== 'visible' || scrolls(e.parentElement));
+        const wide = 'article img, article table, article .ce-explore, article input';
+        return [...document.querySelectorAll(wide)]
+          .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+          .filter(e => !scrolls(e.parentElement)).map(e => e.outerHTML.slice(0, 99))"""
+    )
+    assert wide == []
+    for selector in ["article h1", "article p", "article a.reference", "article dt.sig", "article pre"]:
+        for element in browser.find_elements(By.CSS_SELECTOR, selector)[:3]:
+            if element.is_displayed():
+                assert contrast(browser, element) >= 4.5, f"{selector} in {theme}"
+
+
+def contrast(browser, element) -> float:
+    """WCAG contrast of the text of an element with what lies behind it."""
+    colours = browser.execute_script(
+        """const parse = c => c.match(/[\\d.]+/g).map(Number);
+        let behind = arguments[0], c;
+        do { c = parse(getComputedStyle(behind).backgroundColor); behind = behind.parentElement; }
+        while (behind && c.length === 4 && c[3] === 0);
+        return [parse(getComputedStyle(arguments[0]).color), c]""",
+        element,
+    )
+
+    def luminance(colour):
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (x / 255 for x in colour[:3])]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted(map(luminance, colours))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_sliders_move_the_picture_by_keyboard(browser, name):
+    open_page(browser, f"chapters/{name}.html")
+    sliders = browser.find_elements(By.CSS_SELECTOR, ".ce-explore")
+    markup = (SITE / f"chapters/{name}.html").read_text("utf-8")
+    assert len(sliders) == markup.count('class="ce-explore"')
+    assert len({box.get_attribute("id") for box in sliders}) == len(sliders), "each has its own id"
+
+    def state(box):
+        shown = [image for image in box.find_elements(By.TAG_NAME, "img") if image.is_displayed()]
+        assert len(shown) == 1
+        value = box.find_element(By.TAG_NAME, "output").text
+        return shown[0].get_attribute("src"), shown[0].get_attribute("alt"), value
+
+    for box in sliders:
+        control = box.find_element(By.TAG_NAME, "input")
+        assert control.accessible_name
+        frames = len(box.find_elements(By.TAG_NAME, "img"))
+        seen = [state(box)]
+        for _ in range(frames - 1):
+            control.send_keys(Keys.ARROW_RIGHT)
+            seen.append(state(box))
+        for what in zip(*seen, strict=True):
+            assert len(set(what)) == frames, "picture, text and value all change with every step"
+        assert control.get_attribute("aria-valuetext") == seen[-1][2]
+        control.send_keys(Keys.HOME)
+        assert state(box) == seen[0]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_without_javascript_the_first_frame_is_shown(browser, name):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get((SITE / f"chapters/{name}.html").as_uri())
+        for box in browser.find_elements(By.CSS_SELECTOR, ".ce-explore"):
+            assert not box.find_element(By.CSS_SELECTOR, ".ce-controls").is_displayed()
+            shown = [image.is_displayed() for image in box.find_elements(By.TAG_NAME, "img")]
+            assert shown == [True] + [False] * (len(shown) - 1)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_folded_hints_and_solutions_open(browser, name):
+    open_page(browser, f"chapters/{name}.html")
+    folded = browser.find_elements(By.CSS_SELECTOR, ".admonition.dropdown, .solution.dropdown")
+    assert folded, "a chapter has hints and solutions"
+    for box in folded:
+        if box.is_displayed():
+            body = box.find_element(By.CSS_SELECTOR, ":scope > :not(.admonition-title)")
+            before = body.is_displayed()
+            browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
+            box.find_element(By.CSS_SELECTOR, ".toggle-button, .admonition-title").click()
+            assert not before, "it starts folded"
+            WebDriverWait(browser, 3).until(lambda _, body=body: body.is_displayed(), "a click opens it")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_buttons_lead_to_files_of_the_project(browser, name):
+    open_page(browser, f"chapters/{name}.html")
+    links = [link.get_attribute("href") or "" for link in browser.find_elements(By.CSS_SELECTOR, "a")]
+    (colab,) = {link for link in links if "colab.research" in link}
+    assert unquote(urlparse(colab).path).split("/blob/main/")[1] == f"book/notebooks/{name}.ipynb"
+    assert (ROOT / f"book/notebooks/{name}.ipynb").is_file()
+    assert [link for link in links if link.endswith(f"/edit/main/book/chapters/{name}.md")]
+    (download,) = {link for link in links if link.endswith(".ipynb") and link.startswith("file:")}
+    copy = Path(unquote(urlparse(download).path))
+    assert copy.read_bytes() == (ROOT / f"book/notebooks/{name}.ipynb").read_bytes(), "no solutions in the download"
+
+
+def test_every_link_within_the_site_leads_somewhere(browser):
+    broken, anchors = [], {}
+    for page in PAGES:
+        text = (SITE / page).read_text("utf-8")
+        anchors[(SITE / page).resolve()] = set(re.findall(r'\bid="([^"]+)"', text))
+    for page in PAGES:
+        browser.get((SITE / page).as_uri())
+        for link in browser.execute_script("return [...document.querySelectorAll('a[href]')].map(a => a.href)"):
+            parts = urlparse(link)
+            if parts.scheme == "file":
+                file, anchor = Path(unquote(parts.path)).resolve(), unquote(parts.fragment)
+                known = anchors.get(file, set())
+                if not file.exists() or (anchor and file in anchors and anchor not in known):
+                    broken.append(f"{page} -> {link.removeprefix(SITE.as_uri())}")
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_links_of_the_notebook_lead_to_the_site(browser, name):
+    from cellmnn_edu.coursework import address
+
+    site = address.site(address.repository(ROOT))
+    text = (ROOT / f"book/notebooks/{name}.ipynb").read_text("utf-8")
+    links = re.findall(re.escape(site) + r"/([\w./-]+\.html)(?:#([^)\s\"]+))?\)", text)
+    assert links
+    for page, anchor in links:
+        assert (SITE / page).is_file(), page
+        assert not anchor or f'id="{anchor}"' in (SITE / page).read_text("utf-8"), f"{page}#{anchor}"

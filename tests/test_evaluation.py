@@ -1,0 +1,88 @@
+"""Held-out scores on real data: the published protocol, and what the method reaches without a leak."""
+
+import numpy as np
+import pytest
+from test_snapshots import make_adata
+
+import cellmnn_edu as ce
+from cellmnn_edu.baselines.ot_interpolation import _draw_partners
+
+
+@pytest.fixture(scope="module")
+def hsmm():
+    return ce.Snapshots.from_anndata(ce.datasets.hsmm(), n_components=5)
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_eigen_head_on_hsmm_beats_persistence_and_nearly_ties_ot(hsmm, index):
+    """Bounds of the project's first milestone, on the mean of three seeds, here for each held-out time alone."""
+
+    def mean_w1(method, seeds, **options):
+        return np.mean([ce.leave_one_out(hsmm, method, index, seed=s, **options)["w1"] for s in seeds])
+
+    cell_mnn = mean_w1("cell-mnn", range(3), progress=False)
+    assert cell_mnn <= 0.75 * mean_w1("persistence", [0])
+    assert cell_mnn <= 1.15 * mean_w1("ot-interpolation", range(3))
+
+
+@pytest.mark.parametrize(("index", "ot_w1", "still_w1"), [(1, 0.736, 1.663), (2, 0.736, 1.251), (3, 0.774, 0.759)])
+def test_eb_has_the_published_numbers(seeded_cache, index, ot_w1, still_w1):
+    """Data, metric and protocol are the published ones if these agree."""
+    snaps = ce.Snapshots.from_anndata(ce.datasets.embryoid_body(), use_rep="X_pca")
+    assert ce.leave_one_out(snaps, "persistence", index)["w1"] == pytest.approx(still_w1, abs=0.002)
+    row = ce.leave_one_out(snaps, "ot-interpolation", index)
+    assert row["w1"] == pytest.approx(ot_w1, abs=0.01)
+    assert row["floor_high"] < row["w1"]
+
+
+def test_the_result_says_what_was_done():
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=3)
+    row = ce.leave_one_out(snaps, "cell-mnn", 2, seed=3, steps=5, progress=False)
+    assert {"w1", "mmd", "floor", "seconds", "steps", "protocol"} <= set(row)
+    assert (row["time"], row["steps"], row["seed"]) == (3.0, 5, 3)
+    assert "held out time 3" in row["protocol"]
+    assert "fitted on times 0, 1, 4" in row["protocol"]
+    _, held = snaps.hold_out(2)
+    still = ce.leave_one_out(snaps, "persistence", 2)
+    assert still["w1"] == ce.wasserstein(held.previous, held.state)
+    assert still["mmd"] == ce.mmd(held.previous, held.state)
+
+
+def test_ot_interpolation_walks_real_time_fractions():
+    """A cloud that only shifts is matched cell by cell, so each cell walks the shift."""
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=None, rescale=False)
+    train, _ = snaps.hold_out(2)
+    train.states[2][:] = train.states[1] + 6.0  # time 4 is time 1 moved by 6 in every gene
+    fitted = ce.baselines.get("ot-interpolation").fit(train)
+    np.testing.assert_allclose(fitted.propagate(train.states[1], 1.0, 3.0), train.states[1] + 4.0)
+    np.testing.assert_allclose(fitted.propagate(train.states[1], 1.0, 1.0), train.states[1])
+    np.testing.assert_allclose(fitted.propagate(train.states[1], 1.0, 4.0), train.states[1] + 6.0)
+    train.states[1][:] = train.states[0] - 2.0
+    through = fitted.propagate(train.states[0], 0.0, 2.5)  # past the snapshot at 1
+    np.testing.assert_allclose(through, train.states[0] - 2.0 + (train.states[2][0] - train.states[1][0]) / 2)
+
+
+def test_partners_are_drawn_from_the_rows_of_the_plan():
+    """Three targets with one source: each is drawn about a third of the time."""
+    z, targets = np.zeros((1, 2)), np.array([[1.0, 0], [0, 1], [-1, 0]])
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([_draw_partners(z, targets, rng) for _ in range(3000)])
+    shares = [(drawn == target).all(1).mean() for target in targets]
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.03)
+
+
+@pytest.mark.parametrize(("t0", "t1"), [(1.0, 0.0), (1.0, 9.0), (np.nan, 1.0)])
+def test_ot_interpolation_refuses_to_extrapolate(t0, t1):
+    train, _ = ce.Snapshots.from_anndata(make_adata(), n_components=2).hold_out(2)
+    with pytest.raises(ValueError, match="forward between training times up to 4"):
+        ce.baselines.get("ot-interpolation").fit(train).propagate(train.states[0], t0, t1)
+
+
+def test_unknown_methods_and_options_are_refused():
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=2)
+    with pytest.raises(ValueError, match="persistence, ot-interpolation, cell-mnn; got 'magic'"):
+        ce.leave_one_out(snaps, "magic", 1)
+    with pytest.raises(ValueError, match=r"\['colour'\]"):
+        ce.leave_one_out(snaps, "cell-mnn", 1, colour="red")
+    with pytest.raises(ValueError, match="1 to 2"):
+        ce.leave_one_out(snaps, "persistence", 3)

@@ -1,0 +1,130 @@
+"""Distances against closed forms and independent implementations."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from scipy.stats import wasserstein_distance
+
+import cellmnn_edu as ce
+from cellmnn_edu.metrics import laplace_kernel, transport_plan
+
+
+def clouds(seed, n=12, m=17, dim=3):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, dim)), rng.normal(1, 2, size=(m, dim))
+
+
+def test_w1_on_a_line_is_scipys():
+    x, y = clouds(0, dim=1)
+    assert ce.wasserstein(x, y) == pytest.approx(wasserstein_distance(x[:, 0], y[:, 0]), rel=1e-12)
+
+
+def test_w1_of_equal_sizes_is_the_best_assignment():
+    x, y = clouds(1, n=15, m=15)
+    cost = cdist(x, y)
+    assert ce.wasserstein(x, y) == pytest.approx(cost[linear_sum_assignment(cost)].mean(), rel=1e-12)
+
+
+@given(seed=st.integers(0, 999), shift=st.floats(-5, 5))
+@settings(max_examples=25, deadline=None)
+def test_w1_is_a_metric_that_knows_translations(seed, shift):
+    x, y = clouds(seed)
+    z, _ = clouds(seed + 1)
+    assert ce.wasserstein(x, x) == pytest.approx(0, abs=1e-12)
+    assert ce.wasserstein(x, y) == pytest.approx(ce.wasserstein(y, x), rel=1e-9)
+    assert ce.wasserstein(x, y) <= ce.wasserstein(x, z) + ce.wasserstein(z, y) + 1e-9
+    moved = x + np.array([shift, 0, 0])
+    assert ce.wasserstein(x, moved) == pytest.approx(abs(shift), abs=1e-9)
+
+
+def test_w1_takes_tensors_and_a_cell_repeated_counts_twice():
+    x, y = clouds(2)
+    assert ce.wasserstein(torch.tensor(x, requires_grad=True), y) == pytest.approx(ce.wasserstein(x, y))
+    assert ce.wasserstein(np.repeat(x, 2, axis=0), x) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_plan_is_a_coupling_whose_cost_is_w1():
+    x, y = clouds(3)
+    plan = transport_plan(x, y)
+    np.testing.assert_allclose(plan.sum(1), 1 / len(x))
+    np.testing.assert_allclose(plan.sum(0), 1 / len(y))
+    assert (plan * cdist(x, y)).sum() == pytest.approx(ce.wasserstein(x, y))
+
+
+def test_a_solver_that_gives_up_is_an_error_not_a_number(monkeypatch):
+    monkeypatch.setattr("cellmnn_edu.metrics.MAX_PIVOTS", 3)
+    x, y = clouds(4, n=200, m=150)
+    with pytest.raises(RuntimeError, match="did not converge in 3 pivots"):
+        ce.wasserstein(x, y)
+
+
+@given(seed=st.integers(0, 999), bandwidth=st.floats(0.1, 10))
+@settings(max_examples=25, deadline=None)
+def test_mmd_is_the_v_statistic_written_out(seed, bandwidth):
+    x, y = clouds(seed)
+
+    def mean_kernel(a, b):
+        return np.mean([[np.exp(-np.abs(u - v).mean() / bandwidth) for v in b] for u in a])
+
+    expected = mean_kernel(x, x) + mean_kernel(y, y) - 2 * mean_kernel(x, y)
+    assert ce.mmd(x, y, bandwidth) == pytest.approx(expected, rel=1e-9)
+    assert ce.mmd(x, x, bandwidth) == pytest.approx(0, abs=1e-12)
+    assert ce.mmd(x, y, bandwidth) > 0
+
+
+def test_mmd_in_slices_equals_mmd_at_once():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1500, 2)), rng.normal(size=(1100, 2))
+    a, b = torch.tensor(x), torch.tensor(y)
+    expected = (
+        laplace_kernel(a, a, 1.0).mean() + laplace_kernel(b, b, 1.0).mean() - 2 * laplace_kernel(a, b, 1.0).mean()
+    )
+    assert ce.mmd(x, y) == pytest.approx(expected.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("distance", [ce.wasserstein, ce.mmd])
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.zeros((0, 2)), np.ones((3, 2)), "first cloud as a non-empty"),
+        (np.ones((3, 2)), np.zeros((0, 2)), "second cloud as a non-empty"),
+        (np.ones(3), np.ones((3, 1)), "non-empty array"),
+        (np.ones((3, 2)), np.ones((3, 4)), "2 and 4 dimensions"),
+        (np.array([[1.0, np.nan]]), np.ones((3, 2)), "first cloud holds NaN"),
+        (np.ones((3, 2)), np.array([[1.0, np.inf]]), "second cloud holds NaN or inf in 1 of 1 cells"),
+    ],
+)
+def test_clouds_that_have_no_distance_are_refused(distance, x, y, message):
+    with pytest.raises(ValueError, match=message):
+        distance(x, y)
+
+
+@pytest.mark.parametrize("bandwidth", [0, -1, float("nan")])
+def test_a_bandwidth_must_be_positive(bandwidth):
+    with pytest.raises(ValueError, match="positive bandwidth"):
+        ce.mmd(np.ones((2, 2)), np.ones((2, 2)), bandwidth)
+
+
+@pytest.mark.parametrize(("n_truth", "n_first", "n_second"), [(400, 400, 400), (200, 60, 200)])
+def test_the_floor_is_what_two_fresh_samples_give(n_truth, n_first, n_second):
+    rng = np.random.default_rng(0)
+    fresh = [ce.wasserstein(rng.normal(size=(n_first, 5)), rng.normal(size=(n_second, 5))) for _ in range(10)]
+    floors = [ce.noise_floor(rng.normal(size=(n_truth, 5)), n_first, n_second, seed=k) for k in range(5)]
+    assert np.mean([floor.mean for floor in floors]) == pytest.approx(np.mean(fresh), rel=0.05)
+    assert all(floor.low < floor.mean < floor.high for floor in floors)
+
+
+def test_the_floor_falls_with_the_sample_size_and_scales_with_the_unit():
+    cells = np.random.default_rng(0).normal(size=(100, 3))
+    assert ce.noise_floor(cells, 50, 50).mean > ce.noise_floor(cells, 400, 400).mean
+    assert ce.noise_floor(7 * cells, 50, 50).mean == pytest.approx(7 * ce.noise_floor(cells, 50, 50).mean)
+
+
+@pytest.mark.parametrize(("n_cells", "sizes"), [(7, (5, 5)), (20, (0, 5))])
+def test_too_few_cells_have_no_floor(n_cells, sizes):
+    with pytest.raises(ValueError, match="at least 8 cells"):
+        ce.noise_floor(np.random.default_rng(0).normal(size=(n_cells, 2)), *sizes)

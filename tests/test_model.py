@@ -1,0 +1,107 @@
+"""CellMNN: what comes in comes out, one operator everywhere, closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import expm
+
+import cellmnn_edu as ce
+
+MODELS = pytest.mark.parametrize(
+    "model",
+    [ce.CellMNN(3, head=head, affine=affine, seed=1) for head in ("eigen", "dense") for affine in (False, True)],
+    ids=lambda model: f"{model.head}{'-affine' if model.affine else ''}",
+)
+
+
+@pytest.fixture
+def cells():
+    return np.random.default_rng(0).normal(size=(9, 3))
+
+
+@MODELS
+def test_velocity_operator_offset_and_propagate_agree(model, cells):
+    a, b = model.operator(cells, 0.5), model.offset(cells, 0.5)
+    assert a.shape == (9, 3, 3)
+    velocity = np.einsum("nij,nj->ni", a, cells) + b
+    np.testing.assert_allclose(model.velocity(cells, 0.5), velocity, rtol=1e-4, atol=1e-6)
+    for i in range(9):
+        lifted = np.block([[a[i], b[i][:, None]], [np.zeros((1, 4))]])
+        expected = (expm(0.8 * lifted) @ np.append(cells[i], 1))[:3]
+        np.testing.assert_allclose(model.propagate(cells, 0.5, 1.3)[i], expected, rtol=1e-4, atol=1e-5)
+
+
+@MODELS
+def test_times_may_differ_between_cells(model, cells):
+    t0, t1 = np.linspace(0, 1, 9), np.linspace(2, 1, 9)
+    together = model.propagate(cells, t0, t1)
+    alone = [model.propagate(cells[i : i + 1], t0[i], t1[i])[0] for i in range(9)]
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@MODELS
+def test_trajectory_is_propagate_at_each_time(model, cells):
+    times = np.array([0.5, 1.0, 2.5])
+    path = model.trajectory(cells, 0.5, times)
+    assert path.shape == (3, 9, 3)
+    for k, t in enumerate(times):
+        np.testing.assert_allclose(path[k], model.propagate(cells, 0.5, t), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(path[0], cells, atol=1e-6)
+
+
+@MODELS
+def test_two_steps_are_two_propagations(model, cells):
+    by_hand = model.propagate(model.propagate(cells, 0.0, 0.5), 0.5, 1.0)
+    np.testing.assert_allclose(model.propagate(cells, 0.0, 1.0, n_steps=2), by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_what_comes_back_matches_what_went_in(cells):
+    model = ce.CellMNN(3)
+    assert model.velocity(cells, 0.0).dtype == np.float64
+    assert model.velocity(cells.astype(np.float32), 0.0).dtype == np.float32
+    assert model.velocity(cells.tolist(), 0.0).dtype == np.float64
+    tensor = torch.tensor(cells, requires_grad=True)
+    out = model.propagate(tensor, 0.0, 1.0)
+    assert out.dtype == torch.float64
+    out.sum().backward()
+    assert torch.isfinite(tensor.grad).all()
+    assert model.double().velocity(tensor, torch.zeros(9)).dtype == torch.float64
+
+
+def test_one_cell_does_not_depend_on_the_others(cells):
+    model = ce.CellMNN(3)
+    np.testing.assert_allclose(model.operator(cells, 1.0)[::-1], model.operator(cells[::-1], 1.0), atol=1e-7)
+
+
+def test_at_first_cells_hardly_move_and_a_cell_at_zero_never_does(cells):
+    model = ce.CellMNN(3)
+    assert np.abs(model.velocity(cells, 1.0)).max() < 0.5
+    zero = np.zeros((1, 3))
+    np.testing.assert_array_equal(model.propagate(zero, 0.0, 3.0), zero)
+
+
+def test_the_seed_decides_the_weights_and_leaves_the_global_stream_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, second, other = ce.CellMNN(3, seed=0), ce.CellMNN(3, seed=0), ce.CellMNN(3, seed=1)
+    assert torch.equal(torch.rand(3), expected)
+    weights = [torch.cat([p.flatten() for p in model.parameters()]) for model in (first, second, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ce.CellMNN(3, head="diagonal"), "got 'diagonal'"),
+        (lambda: ce.CellMNN(0), "at least 1"),
+        (lambda: ce.CellMNN(3, width=0), "at least 1"),
+        (lambda: ce.CellMNN(3).velocity(np.zeros((4, 2)), 0.0), r"\(n, 3\), got \(4, 2\)"),
+        (lambda: ce.CellMNN(3).velocity(np.zeros(3), 0.0), r"got \(3,\)"),
+        (lambda: ce.CellMNN(3).propagate(np.zeros((4, 3)), 0.0, 1.0, n_steps=0), "at least 1"),
+    ],
+)
+def test_bad_input_is_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
