@@ -18,8 +18,10 @@ def doctor() -> str:
     """
     import torch
 
-    damaged = [name for name, intact in datasets.verify().items() if not intact]
-    data = "data ok" if not damaged else f"data damaged ({', '.join(damaged)}): install the package again"
+    try:
+        data = "data ok" if datasets.verify() else "data damaged"
+    except ValueError as error:
+        data = str(error)
     line = f"cellmnn-edu {__version__} | torch {torch.__version__} | {pick_device()} | {data}"
     print(line)
     return line

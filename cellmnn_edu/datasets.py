@@ -427,7 +427,9 @@ def _download(url: str, target: Path, size: int) -> None:
             except requests.exceptions.ChunkedEncodingError:
                 if attempt:
                     return None  # the caller counts the bytes that came
-            except requests.RequestException:
+            except requests.RequestException as error:
+                if error.response is not None:
+                    error.response.close()  # pooch leaves the connection of a refused request open
                 if attempt:
                     raise
     return None

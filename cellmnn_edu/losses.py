@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .metrics import laplace_kernel
 
 
-def mmd_loss(moved: Tensor, targets: Tensor, skipped: Tensor, gamma: float, bandwidth: float) -> Tensor:
-    """Discounted squared MMD between moved and observed cells, over all ordered pairs of times.
+def mmd_loss(moved: Tensor, targets: Tensor, arrival: Tensor, weight: Tensor, bandwidth: float) -> Tensor:
+    """Weighted sum of squared MMD between moved and observed cells, over ordered pairs of times.
 
     Parameters
     ----------
-    moved : Tensor (K, S, n, D)
-        Cells of each of S source times, moved to each of K target times.
+    moved : Tensor (pairs, n, D)
+        Cells of the source time of each pair, moved to its target time.
     targets : Tensor (K, m, D)
         Observed cells of the target times.
-    skipped : Tensor (K, S)
-        Number of training snapshots skipped between source and target; negative where the target is not later.
-    gamma : float
-        Discount per skipped snapshot.
+    arrival : Tensor (pairs,)
+        Row of `targets` of each pair.
+    weight : Tensor (pairs,)
+        Of each pair; the paper takes gamma^k where k training snapshots are skipped.
     bandwidth : float
         Of the Laplace kernel.
 
     Returns
     -------
     Tensor
-        Sum over ordered pairs of gamma^skipped MMD^2 (biased V-statistic).
+        Sum over pairs of weight * MMD^2 (biased V-statistic).
     """
     within_moved = laplace_kernel(moved, moved, bandwidth).mean((-2, -1))
     within_target = laplace_kernel(targets, targets, bandwidth).mean((-2, -1))
-    across = laplace_kernel(moved, targets[:, None], bandwidth).mean((-2, -1))
-    squared = within_moved + within_target[:, None] - 2 * across
-    weight = torch.where(skipped >= 0, gamma ** skipped.clamp(min=0).to(squared), 0.0)
-    return (weight * squared).sum()
+    across = laplace_kernel(moved, targets[arrival], bandwidth).mean((-2, -1))
+    return (weight * (within_moved + within_target[arrival] - 2 * across)).sum()
 
 
 def kinetic_energy(velocity: Tensor) -> Tensor:

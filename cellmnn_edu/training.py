@@ -148,8 +148,8 @@ class _Sampler:
         n_times = len(self.times)
         self.n_source = max(1, batch_size // (n_times - 1))
         self.n_target = batch_size
-        # skipped[k, s]: snapshots between source time s and target time k + 1; negative if not later.
-        self.skipped = (torch.arange(n_times - 1)[:, None] - torch.arange(n_times - 1)).to(like)
+        # Ordered pairs: source time s = departure, target time k + 1 with k = arrival >= s.
+        self.departure, self.arrival = torch.triu_indices(n_times - 1, n_times - 1, device=like.device)
 
     def _draw(self, state: Tensor, n: int) -> Tensor:
         """N cells of one time, with replacement only where there are too few."""
@@ -174,14 +174,15 @@ def _loss_terms(model: CellMNN, sampler: _Sampler, l_kin: float, gamma: float, b
     z, t = sampler.sources()
     operator = model(z, t)
     later = sampler.times[1:]
-    # Earlier targets carry no weight; staying put there keeps their exponentials harmless.
+    # Earlier targets are not used; staying put there keeps their exponentials harmless.
     dt = (later[:, None] - t).clamp(min=0)
-    groups = (len(later), len(later), sampler.n_source, model.dim)
-    moved = operator.flow(z, dt).view(groups)
+    moved = operator.flow(z, dt).view(len(later), len(later), sampler.n_source, model.dim)
+    moved = moved[sampler.arrival, sampler.departure]
+    weight = gamma ** (sampler.arrival - sampler.departure).to(z)
     fractions = torch.linspace(0, 1, KINETIC_POINTS, dtype=z.dtype, device=z.device)
     path = operator.flow(z, fractions[:, None] * (sampler.times[-1] - t))
     return {
-        "mmd": mmd_loss(moved, sampler.targets(), sampler.skipped, gamma, bandwidth),
+        "mmd": mmd_loss(moved, sampler.targets(), sampler.arrival, weight, bandwidth),
         "kinetic": l_kin * kinetic_energy(operator.apply(path)),
         "barrier": operator.barrier(),
     }

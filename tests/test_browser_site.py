@@ -198,7 +198,9 @@ def test_folded_hints_and_solutions_open(browser, name):
             body = box.find_element(By.CSS_SELECTOR, ":scope > :not(.admonition-title)")
             before = body.is_displayed()
             browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", box)
-            box.find_element(By.CSS_SELECTOR, ".toggle-button, .admonition-title").click()
+            box.find_element(
+                By.CSS_SELECTOR, ":scope > .admonition-title .toggle-button, :scope > .toggle-button"
+            ).click()
             assert not before, "it starts folded"
             WebDriverWait(browser, 3).until(lambda _, body=body: body.is_displayed(), "a click opens it")
 

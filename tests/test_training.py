@@ -57,6 +57,22 @@ def test_one_seed_gives_the_same_weights_to_the_last_bit(head):
     assert not torch.equal(weights(models[0]), weights(models[2]))
 
 
+def test_the_first_loss_is_the_discounted_sum_written_as_loops():
+    """Every cell of every training time, all later times, each distance on its own."""
+    snaps, _ = linear_world(n_cells=40, times=(0.0, 0.5, 1.0, 2.0))
+    model, gamma = ce.CellMNN(2, seed=3), 0.3
+    expected = 0.0
+    for i in range(3):
+        for j in range(i + 1, 4):
+            moved = model.propagate(snaps.states[i].astype(np.float32), snaps.times[i], snaps.times[j])
+            expected += gamma ** (j - i - 1) * ce.mmd(moved, snaps.states[j], bandwidth=0.7)
+    # A batch that holds every cell once leaves nothing to chance.
+    sampler = training._Sampler(snaps, 120, 0, torch.zeros(1))
+    sampler.n_target = 40
+    terms = training._loss_terms(model, sampler, 0.1, gamma, 0.7)
+    assert terms["mmd"].item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_kinetic_energy_slows_cells_down():
     snaps, _ = linear_world()
     speeds = []
