@@ -4,6 +4,10 @@ PYTHON ?= python3
 PIP_OPTIONS ?=
 PORT ?= 8000
 
+# The networks are small: one thread is as fast as two, and threads that wait by spinning slow each other down.
+export OMP_NUM_THREADS ?= 1
+export NUMBA_NUM_THREADS ?= 1
+
 VENV := .venv
 PY := $(VENV)/bin/python
 SETUP := $(VENV)/.installed
@@ -30,7 +34,7 @@ book: $(SETUP)  ## execute every chapter and build the site; says where to open 
 
 test: book  ## run all tests, on the current site
 	@# One thread for each of the two processes: more would wait for each other.
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2; status=$$?; $(PY) tests/browser.py; exit $$status
+	@$(PY) -m pytest -n 2; status=$$?; $(PY) tests/browser.py; exit $$status
 
 lint: $(SETUP)  ## check style and formatting
 	$(PY) -m ruff check .

@@ -25,9 +25,7 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parent
 # An edge of the TRRUST table has gene symbols at both ends: no complexes, no UniProt or miRBase accessions.
-NOT_A_SYMBOL = (
-    r"COMPLEX:|[OPQ]\d[A-Z0-9]{3}\d$|[A-NR-Z]\d[A-Z][A-Z0-9]{2}\d(?:[A-Z][A-Z0-9]{2}\d)?$|MIMAT|MI\d+$|.*_"
-)
+NOT_A_SYMBOL = r"COMPLEX:|[OPQ]\d[A-Z0-9]{3}\d$|[A-NR-Z]\d[A-Z][A-Z0-9]{2}\d(?:[A-Z][A-Z0-9]{2}\d)?$|MIMAT|MI\d+$|.*_"
 
 SHEET_COLUMNS = {"Hours": "hours", "Media": "medium", "Mapped.Fragments": "mapped_fragments"}
 
@@ -73,9 +71,7 @@ def select_hsmm_genes(deb: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     fpkm = read_rda(deb, "HSMM_expr_matrix")
     genes = read_rda(deb, "HSMM_gene_annotation")
     values, symbols = fpkm.values, np.array([str(name) for name in genes["gene_short_name"]])
-    keep = genes["biotype"].isin(["protein_coding", "lincRNA"]).to_numpy() & (
-        (values > 0.1).sum(axis=1) >= 10
-    )
+    keep = genes["biotype"].isin(["protein_coding", "lincRNA"]).to_numpy() & ((values > 0.1).sum(axis=1) >= 10)
     by_symbol = pd.DataFrame(values[keep]).groupby(symbols[keep]).sum()
     variable = np.log1p(by_symbol).var(axis=1).nlargest(4000).index
     trrust = pd.read_csv(HERE / "trrust_human.tsv", sep="\t", keep_default_na=False)
@@ -133,9 +129,7 @@ def main() -> None:
     """Build one file and print its sha256 and size, to compare with the manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("dataset", choices=BUILDERS)
-    parser.add_argument(
-        "--source", type=Path, required=True, help="public package, or table exported from it"
-    )
+    parser.add_argument("--source", type=Path, required=True, help="public package, or table exported from it")
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to (default: data/)")
     options = parser.parse_args()
     if not options.source.is_file():

@@ -81,13 +81,14 @@ def run(notebook: Path) -> str:
         if left := sorted(path.name for path in Path(folder).iterdir()):
             return f"it left files behind: {', '.join(left)}"
     noise = [
-        re.sub(r"\r[^\r\n]*", "", output.text)  # all but progress bars, which a reader wants to see
+        line
         for cell in content.cells
         for output in cell.get("outputs", [])
         if output.output_type == "stream" and output.name == "stderr"
+        for line in re.split(r"[\r\n]+", output.text)
+        if line.strip() and not re.search(r"\d+%\|.*\|", line)  # a progress bar may stand there
     ]
-    written = "".join(noise).strip()
-    return f"it wrote to stderr:\n{written}" if written else ""
+    return "it wrote to stderr:\n" + "\n".join(noise) if noise else ""
 
 
 def main(notebooks: list[Path]) -> int:
