@@ -52,14 +52,15 @@ def test_ot_interpolation_walks_real_time_fractions():
     """A cloud that only shifts is matched cell by cell, so each cell walks the shift."""
     snaps = ce.Snapshots.from_anndata(make_adata(), n_components=None, rescale=False)
     train, _ = snaps.hold_out(2)
-    train.states[2][:] = train.states[1] + 6.0  # time 4 is time 1 moved by 6 in every gene
-    fitted = ce.baselines.get("ot-interpolation").fit(train)
-    np.testing.assert_allclose(fitted.propagate(train.states[1], 1.0, 3.0), train.states[1] + 4.0)
-    np.testing.assert_allclose(fitted.propagate(train.states[1], 1.0, 1.0), train.states[1])
-    np.testing.assert_allclose(fitted.propagate(train.states[1], 1.0, 4.0), train.states[1] + 6.0)
+    # Times 0, 1, 4: first two units back, then six forward.
     train.states[1][:] = train.states[0] - 2.0
-    through = fitted.propagate(train.states[0], 0.0, 2.5)  # past the snapshot at 1
-    np.testing.assert_allclose(through, train.states[0] - 2.0 + (train.states[2][0] - train.states[1][0]) / 2)
+    train.states[2][:] = train.states[1] + 6.0
+    fitted = ce.baselines.get("ot-interpolation").fit(train)
+
+    for t1, expected in ((1.0, 0.0), (3.0, 4.0), (4.0, 6.0)):
+        np.testing.assert_allclose(fitted.propagate(train.states[1], 1.0, t1), train.states[1] + expected)
+    through = fitted.propagate(train.states[0], 0.0, 2.5)  # past the snapshot at 1, half of the way to 4
+    np.testing.assert_allclose(through, train.states[0] - 2.0 + 3.0)
 
 
 def test_partners_are_drawn_from_the_rows_of_the_plan():
