@@ -33,7 +33,6 @@ book: $(SETUP)  ## execute every chapter and build the site; says where to open 
 	@$(PY) book/_ext/build.py
 
 test: book  ## run all tests, on the current site
-	@# One thread for each of the two processes: more would wait for each other.
 	@$(PY) -m pytest -n 2; status=$$?; $(PY) tests/browser.py; exit $$status
 
 lint: $(SETUP)  ## check style and formatting
