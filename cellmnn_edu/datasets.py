@@ -58,6 +58,8 @@ def guo2010(repair: bool = False) -> AnnData:
         ``X`` float32, log2 expression = -delta-Ct, so higher means more expressed; ``obs["time"]`` float,
         log2 of the cell number (1..6); ``obs["n_cells"]``; ``var_names`` mouse gene symbols; ``uns`` origin.
 
+    Notes
+    -----
     Source: Guo et al. 2010, doi:10.1016/j.devcel.2010.02.012.
     """
     table = pd.read_csv(_shipped("guo2010.csv"), dtype={"cell": str}, index_col="cell")
@@ -78,6 +80,8 @@ def hsmm() -> AnnData:
         days; ``obs["hours"]``, ``obs["medium"]``, ``obs["mapped_fragments"]``; ``var_names`` gene symbols.
         The 4000 most variable genes were chosen on all cells, a small leak when a time is held out.
 
+    Notes
+    -----
     Source: Trapnell et al. 2014, doi:10.1038/nbt.2859.
     """
     adata = from_h5ad(_shipped("hsmm.h5ad"), time_key="hours", log1p=True)
@@ -100,6 +104,8 @@ def embryoid_body() -> AnnData:
     ConnectionError, ValueError, PermissionError
         No network; damaged download; cache folder that cannot be written. Each says what to do.
 
+    Notes
+    -----
     Source: Moon et al. 2019, doi:10.1038/s41587-019-0336-3, as published at a pinned commit of
     BasisResearch/wasserstein-residuals (Apache-2.0).
     """
@@ -139,6 +145,8 @@ def trrust(species: str = "human", source: str = "official") -> pd.DataFrame:
     ConnectionError, PermissionError
         No network; cache folder that cannot be written. Each says what to do.
 
+    Notes
+    -----
     Source: Han et al. 2018, doi:10.1093/nar/gkx1013.
     """
     if species not in ("human", "mouse") or source not in ("official", "shipped"):

@@ -148,6 +148,10 @@ def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float = 1.0) -> float:
     ------
     ValueError
         For empty, non-finite or mismatched clouds, or a bandwidth that is not positive.
+
+    Notes
+    -----
+    Source: Gretton et al. 2012, JMLR 13:723, equation 5, for the biased statistic.
     """
     if not bandwidth > 0:
         raise ValueError(f"Expected a positive bandwidth, got {bandwidth}.")

@@ -43,6 +43,11 @@ class CellMNN(nn.Module):
     ------
     ValueError
         For an unknown head or sizes below 1.
+
+    Notes
+    -----
+    Source: von Bassewitz et al. 2026, arXiv:2510.02903; sizes, activation and initial weights as in the code
+    released with it. The affine lift is ours.
     """
 
     def __init__(

@@ -49,6 +49,7 @@ def plot_snapshots(
     labels: Sequence[str],
     ax: Axes | None = None,
     title: str | None = "snapshot",
+    colors: np.ndarray | None = None,
 ) -> Axes:
     """Scatter the first two coordinates of every snapshot.
 
@@ -62,13 +63,16 @@ def plot_snapshots(
         Where to draw; a new figure otherwise.
     title : str, optional
         Heading of the legend; None for no legend.
+    colors : ndarray (n_times, 4), optional
+        One per time; `time_colors` of their number otherwise. A snapshot keeps its colour when another is left out.
 
     Returns
     -------
     Axes
     """
     ax = ax or _new_axes()
-    for cells, label, color in zip(states, labels, time_colors(len(states)), strict=True):
+    colors = time_colors(len(states)) if colors is None else colors
+    for cells, label, color in zip(states, labels, colors, strict=True):
         ax.scatter(cells[:, 0], cells[:, 1], s=14, color=color, alpha=0.85, linewidths=0, label=label)
     if title is not None:
         # Beside the cells, never on them.
@@ -77,7 +81,7 @@ def plot_snapshots(
 
 
 def plot_trajectories(paths: np.ndarray, ax: Axes | None = None, color: str = "black") -> Axes:
-    """Draw the path of every cell on the first two coordinates, with a dot where it starts.
+    """Draw the path of every cell on the first two coordinates, with a ring where it starts.
 
     Parameters
     ----------
@@ -94,7 +98,7 @@ def plot_trajectories(paths: np.ndarray, ax: Axes | None = None, color: str = "b
     """
     ax = ax or _new_axes()
     ax.plot(paths[:, :, 0], paths[:, :, 1], color=color, lw=0.9, alpha=0.7)
-    ax.scatter(paths[0, :, 0], paths[0, :, 1], s=12, color=color, zorder=3)
+    ax.scatter(paths[0, :, 0], paths[0, :, 1], s=16, facecolors="none", edgecolors=color, linewidths=0.7, zorder=3)
     return ax
 
 

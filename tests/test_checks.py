@@ -35,6 +35,9 @@ WRONG = {
         (lambda start, partner, t0, t1, t: start, "persistence"),
         (lambda start, partner, t0, t1, t: partner, "arrived already"),
         (walk_in_place, "in place"),
+        (lambda start, partner, t0, t1, t: start + (partner - start) / (t1 - t0) * t, "below the line but not above"),
+        (lambda start, partner, t0, t1, t: start + (partner - start) * (t - t0) / t1, "above the line but not below"),
+        (lambda start, partner, t0, t1, t: start + (t - t0) / (t1 - t0) * partner, "partner - start, not partner"),
         (lambda start, partner, t0, t1, t: start[0], r"shape \(6, 3\)"),
         (lambda start, partner, t0, t1: start, "TypeError"),
         (lambda start, partner, t0, t1, t: start + 17, "wrong numbers"),
@@ -47,7 +50,10 @@ WRONG = {
         (lambda A, z, dt: (A @ z.T).T, "velocity"),
         (lambda A, z, dt: (dt * expm(A) @ z.T).T, "inside the exponential"),
         (lambda A, z, dt: (expm(-A * dt) @ z.T).T, "backwards"),
-        (lambda A, z, dt: expm(A * dt) @ z, "ValueError"),
+        (lambda A, z, dt: expm(A * dt) @ z, "from the right: see hint 2"),
+        (lambda A, z, dt: (np.eye(3) + A * dt + A @ A * dt**2 / 2).dot(z.T).T, "cut short after M M;"),
+        (lambda A, z, dt: (np.eye(3) + A * dt + A @ A * dt**2 / 2 + A @ A @ A * dt**3 / 6).dot(z.T).T, "M M M;"),
+        (lambda A, z, dt: z + z @ expm(A * dt).T, "contains I already"),
         (lambda A, z, dt: expm(A * dt) @ z.T, r"shape \(6, 3\)"),
         (lambda A, z, dt: z + 17, "wrong numbers"),
         (lambda A, z, dt: "moved", "shape"),
@@ -89,11 +95,13 @@ def test_every_mistake_has_its_own_message(name):
     assert not any("wrong numbers" in message for message in messages)
 
 
-def test_check_prints_one_line(capsys):
+def test_check_prints_lines_that_fit_a_cell(capsys):
     check("move", SOLUTIONS["move"])
     check("move", ...)
     lines = capsys.readouterr().out.splitlines()
     assert [line[0] for line in lines] == ["✓", "✗"]
+    check("straight-line", lambda start, partner, t0, t1, t: start + (t - t0) * (partner - start))
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 76
 
 
 def test_an_unknown_exercise_is_refused_with_the_known_ones():

@@ -6,6 +6,7 @@ result is wrong it looks for the classic mistakes, so that the reader learns wha
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ class Exercise(NamedTuple):
     truth: Callable[..., np.ndarray]
     mistakes: tuple[Mistake, ...]
     hint: str
+    shapes: str  # what to say when arrays do not fit together
 
 
 def check(name: str, answer: Any, seed: int = 0) -> None:
@@ -57,7 +59,7 @@ def check(name: str, answer: Any, seed: int = 0) -> None:
         For an exercise that does not exist.
     """
     verdict = judge(name, answer, seed)
-    print(f"{'✓' if verdict.passed else '✗'} {verdict.message}")
+    print(textwrap.fill(f"{'✓' if verdict.passed else '✗'} {verdict.message}", 76, subsequent_indent="  "))
 
 
 def judge(name: str, answer: Any, seed: int = 0) -> Verdict:
@@ -88,7 +90,7 @@ def judge(name: str, answer: Any, seed: int = 0) -> Verdict:
             return Verdict(False, message)
     return Verdict(
         True,
-        f"{len(trials)} of {len(trials)} practice checks pass; grading also tries other sizes and seeds.",
+        f"{len(trials)} of {len(trials)} practice checks pass.",
     )
 
 
@@ -97,15 +99,17 @@ def _fault(exercise: Exercise, answer: Callable, inputs: tuple) -> str | None:
     copies = [np.copy(x) if isinstance(x, np.ndarray) else x for x in inputs]
     try:
         got = answer(*copies)
+    except ValueError:
+        return f"The arrays do not fit together. {exercise.shapes}"
     except Exception as error:
-        return f"{exercise.call} stopped with {type(error).__name__}: {error}. {exercise.hint}"
+        return f"{exercise.call} stopped with {type(error).__name__}: {error}."
     if got is None or got is ...:
         return f"{exercise.call} returns nothing yet: end it with `return`."
     if any(not np.array_equal(a, b) for a, b in zip(copies, inputs, strict=True)):
         return "The answer changes its input in place: the caller's cells would move. Compute a new array."
     truth = exercise.truth(*inputs)
     if np.shape(got) != truth.shape:
-        return f"Expected an array of shape {truth.shape}, one row per cell, got {np.shape(got)}. {exercise.hint}"
+        return f"Expected an array of shape {truth.shape}, one row per cell, got {np.shape(got)}. {exercise.shapes}"
     try:
         values = np.asarray(got, dtype=float)
     except (TypeError, ValueError):
@@ -152,10 +156,23 @@ STRAIGHT_LINE = Exercise(
             lambda s, p, t0, t1, t: (t - t0) / (t1 - t0) * (p - s),
             "This is the displacement; add it to where the cell started.",
         ),
+        Mistake(
+            lambda s, p, t0, t1, t: s + t / (t1 - t0) * (p - s),
+            "t0 was subtracted below the line but not above it: the time that has passed is t - t0.",
+        ),
+        Mistake(
+            lambda s, p, t0, t1, t: s + (t - t0) / t1 * (p - s),
+            "t0 was subtracted above the line but not below it: the whole walk takes t1 - t0.",
+        ),
+        Mistake(
+            lambda s, p, t0, t1, t: s + (t - t0) / (t1 - t0) * p,
+            "The way to go is partner - start, not partner.",
+        ),
         Mistake(lambda s, p, t0, t1, t: s, "The cell has not moved: this is persistence."),
         Mistake(lambda s, p, t0, t1, t: p, "The cell has arrived already: at time t it is still on its way."),
     ),
     hint="See hint 1 of the exercise.",
+    shapes="start and partner have one row per cell, and so has the answer.",
 )
 
 
@@ -172,23 +189,42 @@ MOVE = Exercise(
     inputs=_move_inputs,
     truth=_move,
     mistakes=(
-        Mistake(lambda a, z, dt: z @ expm(a * dt), "This is A transposed: sources and targets changed places."),
+        Mistake(
+            lambda a, z, dt: z @ expm(a * dt),
+            "This is A transposed: rows and columns changed places, so what is driven drives. Hint 2 says how.",
+        ),
         Mistake(
             lambda a, z, dt: z + dt * z @ a.T,
-            "This is one straight step, z + dt A z: the operator should act all along the way.",
+            "This is one straight step, z + dt A z: the matrix should act all along the way.",
         ),
         Mistake(lambda a, z, dt: z + dt * z @ a, "This is one straight step, and with A transposed."),
+        Mistake(lambda a, z, dt: _cut_short(a, z, dt, 2), "The series was cut short after M M; it goes on for ever."),
+        Mistake(lambda a, z, dt: _cut_short(a, z, dt, 3), "The series was cut short after M M M; it goes on for ever."),
+        Mistake(lambda a, z, dt: z + _move(a, z, dt), "The exponential contains I already: do not add z again."),
         Mistake(
             lambda a, z, dt: z @ np.exp(a * dt).T,
             "np.exp acts on each entry alone; the exponential of a matrix is scipy.linalg.expm.",
         ),
-        Mistake(lambda a, z, dt: z @ np.exp(a * dt), "np.exp acts on each entry alone; use scipy.linalg.expm."),
+        Mistake(
+            lambda a, z, dt: z @ np.exp(a * dt),
+            "np.exp acts on each entry alone, and A is transposed: use scipy.linalg.expm, and hint 2.",
+        ),
         Mistake(lambda a, z, dt: z @ expm(a).T, "The time step is missing: the exponential is of A times dt."),
         Mistake(lambda a, z, dt: z @ a.T, "This is the velocity A z, not the place where it leads."),
         Mistake(lambda a, z, dt: dt * z @ expm(a).T, "dt belongs inside the exponential."),
         Mistake(lambda a, z, dt: z @ expm(-a * dt).T, "This runs time backwards: check the sign of dt."),
     ),
     hint="See hint 1 of the exercise.",
+    shapes="The cells are the rows of z, so the matrix has to come from the right: see hint 2.",
 )
+
+
+def _cut_short(a: np.ndarray, z: np.ndarray, dt: float, order: int) -> np.ndarray:
+    term = moved = z
+    for k in range(1, order + 1):
+        term = dt / k * term @ a.T
+        moved = moved + term
+    return moved
+
 
 EXERCISES = {"straight-line": STRAIGHT_LINE, "move": MOVE}
