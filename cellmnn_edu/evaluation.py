@@ -31,9 +31,9 @@ def leave_one_out(snaps: Snapshots, method: str, index: int, seed: int = 0, **op
     Returns
     -------
     dict
-        ``method``, ``index``, ``time``, ``seed``; ``w1`` (exact W1) and ``mmd`` (squared MMD) between prediction and
-        held-out cells; ``floor``, ``floor_low``, ``floor_high`` (W1 of two samples of the truth at the sizes compared:
-        between low and high nothing can be told from perfect); ``seconds`` for training and prediction; ``steps``;
+        ``method``, ``index``, ``time``, ``seed``; ``w1`` (exact W1) and ``mmd`` (squared MMD, bandwidth 1) between
+        prediction and held-out cells; ``floor``, ``floor_low``, ``floor_high`` (`noise_floor` at the sizes compared: a
+        method within it cannot be told from a perfect one); ``seconds`` for training and prediction; ``steps``;
         ``protocol``: what the coordinates were fitted on and which time was held out.
 
     Raises
@@ -42,11 +42,11 @@ def leave_one_out(snaps: Snapshots, method: str, index: int, seed: int = 0, **op
         For an index that is not an inner one, or an unknown method or option.
     """
     train, held = snaps.hold_out(index)
+    floor = noise_floor(held.state, len(held.previous), len(held.state))  # first: it may refuse too few cells
     start = time.perf_counter()
     fitted = baselines.get(method, **options).fit(train, seed=seed)
     predicted = fitted.propagate(held.previous, held.previous_time, held.time, seed=seed)
     seconds = time.perf_counter() - start
-    floor = noise_floor(held.state, len(predicted), len(held.state))
     return {
         "method": method,
         "index": index,

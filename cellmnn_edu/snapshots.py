@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+FULL_SVD_ENTRIES = 20_000_000
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """One snapshot kept from training, in the coordinates of the training snapshots.
@@ -98,8 +101,8 @@ class Snapshots:
         time_key : str
             Column of ``obs`` with the time of each cell: numbers, numeric strings, or ordered categories.
         n_components : int, None or "auto"
-            Principal components to keep (5 by default); None stays in gene space. With `use_rep`, the
-            number of leading columns to take (all by default).
+            Principal components to keep (by default 5, or as many as there can be); None stays in gene space.
+            With `use_rep`, the number of leading columns to take (all by default).
         use_rep : str, optional
             Take the coordinates from ``obsm[use_rep]`` as they stand: nothing is fitted, so a scaling leak in
             them stays, and `protocol` says so.
@@ -153,9 +156,7 @@ class Snapshots:
             times, [], n_components, loadings, centre, scale, genes, "", raw, use_rep=use_rep, rescale=rescale
         )
         if rescale:
-            spread = unscaled.encode(cells).std(0)
-            # A coordinate that never changes carries no information; dividing by 1 leaves it at zero.
-            unscaled = replace(unscaled, scale=np.where(spread > 0, spread, 1.0))
+            unscaled = replace(unscaled, scale=_spread(unscaled.encode(cells), loadings is not None))
         states = [unscaled.encode(x) for x in raw]
         return replace(unscaled, states=states, protocol=unscaled._describe())
 
@@ -188,8 +189,13 @@ class Snapshots:
         -------
         ndarray (n, D)
             ``(x - centre) V / scale``.
+
+        Raises
+        ------
+        ValueError
+            For another number of genes.
         """
-        shifted = np.asarray(x, dtype=float) - self.centre
+        shifted = _columns(x, len(self.centre), "expression") - self.centre
         return (shifted if self.loadings is None else shifted @ self.loadings) / self.scale
 
     def decode(self, z: np.ndarray) -> np.ndarray:
@@ -208,14 +214,14 @@ class Snapshots:
         Raises
         ------
         ValueError
-            Where the coordinates came from ``obsm`` and no loadings are known.
+            For another dimension, or where the coordinates came from ``obsm`` and no loadings are known.
         """
         if self.use_rep is not None:
             raise ValueError(
                 f"Cannot go back to genes: the coordinates were taken from obsm[{self.use_rep!r}], whose loadings "
                 "are not known. Build Snapshots without use_rep so that the PCA is fitted here."
             )
-        unscaled = np.asarray(z, dtype=float) * self.scale
+        unscaled = _columns(z, self.dim, "states") * self.scale
         return (unscaled if self.loadings is None else unscaled @ self.loadings.T) + self.centre
 
     def hold_out(self, index: int) -> tuple[Snapshots, HeldOut]:
@@ -271,8 +277,36 @@ class Snapshots:
             )
 
 
+def _spread(states: np.ndarray, components: bool) -> np.ndarray:
+    """Standard deviations to divide by; rounding noise must not be blown up to spread 1."""
+    spread = states.std(0)
+    flat = spread <= max(1e-10 * spread.max(), 1e-12)
+    if components and flat.any():
+        rank = int((~flat).sum())
+        raise ValueError(
+            f"Expected cells that vary in at least {len(spread)} directions, got {rank}: "
+            f"ask for at most {rank} components (copies of genes or of cells add none)."
+        )
+    # A gene that never changes carries no information; dividing by 1 leaves it at zero.
+    return np.where(flat, 1.0, spread)
+
+
+def _columns(x: np.ndarray, n_columns: int, what: str) -> np.ndarray:
+    """Float array (n, n_columns) from an array, a tensor or a sparse matrix."""
+    values = x.detach().cpu().numpy() if hasattr(x, "detach") else x
+    values = np.asarray(values.toarray() if sparse.issparse(values) else values, dtype=float)
+    if values.ndim == 0 or values.shape[-1] != n_columns:
+        raise ValueError(
+            f"Expected {what} with {n_columns} columns, got shape {values.shape}: "
+            "use cells of the same genes and Snapshots."
+        )
+    return values
+
+
 def _coordinates(adata: AnnData, use_rep: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Dense float copy of X or of an obsm entry, checked, with the gene names."""
+    if adata.isbacked:
+        adata = adata.to_memory()
     genes = np.asarray(adata.var_names, dtype=object)
     if use_rep is None:
         if not adata.var_names.is_unique:
@@ -291,6 +325,10 @@ def _coordinates(adata: AnnData, use_rep: str | None) -> tuple[np.ndarray, np.nd
             raise ValueError(f"Expected a key of adata.obsm, got use_rep={use_rep!r}; there are {list(adata.obsm)}.")
         values, name = adata.obsm[use_rep], f"adata.obsm[{use_rep!r}]"
     dense = values.toarray() if sparse.issparse(values) else np.asarray(values)
+    if dense.ndim != 2 or dense.dtype.kind not in "fiub" or not dense.shape[1]:
+        raise ValueError(
+            f"Expected a table of real numbers, cells x columns, in {name}; got shape {dense.shape} of {dense.dtype}."
+        )
     dense = np.array(dense, dtype=float)
     bad = ~np.isfinite(dense)
     if bad.any():
@@ -305,7 +343,7 @@ def _coordinates(adata: AnnData, use_rep: str | None) -> tuple[np.ndarray, np.nd
 def _checked_components(n_components: int | str | None, values: np.ndarray, use_rep: str | None) -> int | None:
     n_cells, n_columns = values.shape
     if n_components == "auto":
-        n_components = 5 if use_rep is None else n_columns
+        n_components = min(5, n_columns, n_cells - 1) if use_rep is None else n_columns
     if n_components is None:
         return n_columns if use_rep is not None else None
     if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)) or n_components < 1:
@@ -323,5 +361,7 @@ def _checked_components(n_components: int | str | None, values: np.ndarray, use_
 
 def _principal_axes(cells: np.ndarray, n_components: int) -> np.ndarray:
     """Loadings (G, D). Exact for tables that fit a full SVD in seconds, ARPACK (also deterministic) above."""
-    solver = "full" if cells.size <= 20_000_000 or n_components >= min(cells.shape) - 1 else "arpack"
+    if np.all(cells == cells[0]):
+        raise ValueError("All cells are the same, so there are no components: choose genes that vary.")
+    solver = "full" if cells.size <= FULL_SVD_ENTRIES or n_components >= min(cells.shape) - 1 else "arpack"
     return PCA(n_components, svd_solver=solver, random_state=0).fit(cells).components_.T

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ._progress import progress_bar
 from .losses import kinetic_energy, mmd_loss
+from .model import CellMNN, check_integers
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .model import CellMNN
     from .snapshots import Snapshots
 
 # Points between a cell's start and the last time at which its speed is charged.
@@ -92,7 +92,7 @@ def fit(
     batch_size : int
         Source cells in all, and target cells per time.
     device : str
-        "auto" takes cuda, then mps, then cpu.
+        "auto" takes cuda where there is one, else cpu; or any name PyTorch knows.
     progress : bool
         Show a progress bar.
 
@@ -114,7 +114,14 @@ def fit(
     the released code stops by the score on the held-out cells, and the learning rate is 1e-3 instead of 2e-4. The
     kinetic energy is a mean over five points between a cell's start and the last time.
     """
-    _check(model, train, steps, batch_size, lr, bandwidth)
+    tiny, most = 1e-12, 1e12
+    numbers = {
+        "lr": (lr, tiny, most),
+        "bandwidth": (bandwidth, tiny, most),
+        "l_kin": (l_kin, 0, most),
+        "gamma": (gamma, 0, 1),
+    }
+    _check(model, train, steps, batch_size, seed, numbers)
     device = pick_device(device)
     model.to(device).train()
     sampler = _Sampler(train, batch_size, seed, model.network[0].weight.to(device))
@@ -140,6 +147,8 @@ def fit(
         message = f"Interrupted after {history.steps} of {steps} steps; the model keeps the weights of that step."
         warnings.warn(message, stacklevel=2)
     history.seconds = time.perf_counter() - start
+    if not all(torch.isfinite(weight).all() for weight in model.parameters()):
+        raise FloatingPointError(_explosion(history.steps, {"weights": torch.tensor(torch.nan)}))
     model.eval()
     return history
 
@@ -148,7 +157,7 @@ class _Sampler:
     """Draws source and target cells of every training time; knows nothing but the training snapshots."""
 
     def __init__(self, train: Snapshots, batch_size: int, seed: int, like: Tensor) -> None:
-        self.rng = torch.Generator().manual_seed(seed)  # on the CPU: the same batches on every device
+        self.rng = torch.Generator().manual_seed(int(seed))  # on the CPU: the same batches on every device
         self.states = [torch.as_tensor(state).to(like) for state in train.states]
         self.times = torch.as_tensor(train.times).to(like)
         n_times = len(self.times)
@@ -195,30 +204,42 @@ def _loss_terms(model: CellMNN, sampler: _Sampler, l_kin: float, gamma: float, b
 
 
 def pick_device(device: str = "auto") -> str:
-    """Name of the device to compute on: "auto" takes cuda, then mps, then cpu."""
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    """Name of the device to compute on: "auto" takes cuda where there is one, else cpu."""
+    if device == "auto":
+        # Not mps: it lacks the matrix exponential of the dense head; who wants it can name it.
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f'Cannot compute on device={device!r} ({reason}): use "auto" or "cpu".') from None
+    return str(device)
 
 
-def _check(model: CellMNN, train: Snapshots, steps: int, batch_size: int, lr: float, bandwidth: float) -> None:
+def _check(
+    model: CellMNN,
+    train: Snapshots,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    numbers: dict[str, tuple[float, float, float]],
+) -> None:
     if model.dim != train.dim:
         raise ValueError(
             f"Expected a model of the snapshots' dimension {train.dim}, got CellMNN(dim={model.dim}): "
             f"build it with CellMNN({train.dim})."
         )
-    if not isinstance(steps, (int, np.integer)) or steps < 0:
-        raise ValueError(f"Expected steps to be a non-negative integer, got {steps!r}.")
-    for name, value in (("batch_size", batch_size), ("lr", lr), ("bandwidth", bandwidth)):
-        if not value > 0:
-            raise ValueError(f"Expected {name} to be positive, got {value!r}.")
+    check_integers(0, steps=steps, seed=seed)
+    check_integers(1, batch_size=batch_size)
+    for name, (value, least, most) in numbers.items():
+        real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (real and least <= value <= most):
+            raise ValueError(f"Expected {name} to be a number from {least:g} to {most:g}, got {value!r}.")
 
 
 def _explosion(step: int, terms: dict[str, Tensor]) -> str:
     culprits = [name for name, term in terms.items() if not torch.isfinite(term)]
     return (
-        f"The loss is not finite at step {step} (term: {', '.join(culprits)}). The weights of the last step are "
-        "kept. Try a smaller lr, a larger l_kin, or look for outlying cells."
+        f"The loss is not finite at step {step} (term: {', '.join(culprits)}): the model is of no use any more. "
+        "Build it anew, and try a smaller lr, a larger l_kin, or look for outlying cells."
     )

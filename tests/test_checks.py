@@ -107,3 +107,37 @@ def test_check_prints_lines_that_fit_a_cell(capsys):
 def test_an_unknown_exercise_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="straight-line, move"):
         check("dance", lambda: None)
+
+
+def test_a_nearly_right_answer_is_wrong():
+    right = EXERCISES["straight-line"].truth
+
+    def last_row(*inputs):
+        out = right(*inputs)
+        out[-1] += 1
+        return out
+
+    for answer in (lambda *inputs: right(*inputs) + 0.01, lambda *inputs: right(*inputs) * np.nan, last_row):
+        assert not judge("straight-line", answer).passed
+
+
+def test_every_trial_counts_and_depends_on_the_seed():
+    calls = []
+
+    def spy(*inputs):
+        calls.append(inputs)
+        return EXERCISES["straight-line"].truth(*inputs)
+
+    judge("straight-line", spy, seed=0)
+    judge("straight-line", spy, seed=1)
+    assert len({inputs[0].tobytes() for inputs in calls}) == 8
+
+
+def test_a_tensor_that_requires_a_gradient_is_an_answer():
+    import torch
+
+    def with_torch(start, partner, t0, t1, t):
+        start = torch.tensor(start, requires_grad=True)
+        return start + (t - t0) / (t1 - t0) * (torch.tensor(partner) - start)
+
+    assert judge("straight-line", with_torch).passed

@@ -72,10 +72,10 @@ def test_partners_are_drawn_from_the_rows_of_the_plan():
     np.testing.assert_allclose(shares, 1 / 3, atol=0.03)
 
 
-@pytest.mark.parametrize(("t0", "t1"), [(1.0, 0.0), (1.0, 9.0), (np.nan, 1.0)])
+@pytest.mark.parametrize(("t0", "t1"), [(1.0, 0.0), (1.0, 9.0), (-1.0, 1.0), (np.nan, 1.0)])
 def test_ot_interpolation_refuses_to_extrapolate(t0, t1):
     train, _ = ce.Snapshots.from_anndata(make_adata(), n_components=2).hold_out(2)
-    with pytest.raises(ValueError, match="forward between training times up to 4"):
+    with pytest.raises(ValueError, match="between training times, 0 to 4"):
         ce.baselines.get("ot-interpolation").fit(train).propagate(train.states[0], t0, t1)
 
 
@@ -87,3 +87,53 @@ def test_unknown_methods_and_options_are_refused():
         ce.leave_one_out(snaps, "cell-mnn", 1, colour="red")
     with pytest.raises(ValueError, match="1 to 2"):
         ce.leave_one_out(snaps, "persistence", 3)
+
+
+def test_leave_one_out_hands_each_part_to_its_place(monkeypatch):
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=2)
+    _, held = snaps.hold_out(2)
+    seen = {}
+
+    class Spy:
+        steps = 7
+
+        def fit(self, train, seed=0):
+            seen["fit"] = (train.times.tolist(), seed)
+            return self
+
+        def propagate(self, z, t0, t1, seed=0):
+            seen["move"] = (z.copy(), t0, t1, seed)
+            return z + 0.1
+
+    monkeypatch.setattr(ce.evaluation.baselines, "get", lambda name, **options: Spy())
+    row = ce.leave_one_out(snaps, "spy", 2, seed=5)
+    assert seen["fit"] == ([0.0, 1.0, 4.0], 5)
+    np.testing.assert_array_equal(seen["move"][0], held.previous)
+    assert seen["move"][1:] == (1.0, 3.0, 5)
+    floor = ce.noise_floor(held.state, len(held.previous), len(held.state))
+    assert (row["floor"], row["floor_low"], row["floor_high"]) == floor
+    assert row["w1"] == ce.wasserstein(held.previous + 0.1, held.state)
+
+
+def test_cell_mnn_is_model_and_fit_with_every_option():
+    train, held = ce.Snapshots.from_anndata(make_adata(), n_components=2).hold_out(2)
+    quick = {"steps": 5, "lr": 1e-2, "device": "cpu", "progress": False}
+    got = ce.baselines.get("cell-mnn", n_steps=3, head="dense", width=8, **quick).fit(train, seed=4)
+    model = ce.CellMNN(2, head="dense", width=8, seed=4)
+    ce.fit(model, train, seed=4, **quick)
+    expected = model.propagate(held.previous, 1.0, 3.0, n_steps=3)
+    np.testing.assert_array_equal(got.propagate(held.previous, 1.0, 3.0), expected)
+
+
+def test_partners_depend_on_the_seed_and_persistence_gives_a_copy():
+    train, held = ce.Snapshots.from_anndata(make_adata()[7:], n_components=2).hold_out(2)
+    ot, z = ce.baselines.get("ot-interpolation").fit(train), held.previous[:7]
+    a, b, c = (ot.propagate(z, 1.0, 3.0, seed=s) for s in (0, 0, 1))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert not np.shares_memory(ce.baselines.get("persistence").fit(train).propagate(z, 0, 1), z)
+
+
+def test_methods_without_options_say_so():
+    with pytest.raises(ValueError, match="persistence takes no options"):
+        ce.baselines.get("persistence", steps=4)

@@ -118,13 +118,39 @@ def test_the_floor_is_what_two_fresh_samples_give(n_truth, n_first, n_second):
     assert all(floor.low < floor.mean < floor.high for floor in floors)
 
 
+@pytest.mark.parametrize("n", [24, 60])
+def test_the_range_of_the_floor_holds_nearly_all_fresh_pairs(n):
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(100):
+        floor = ce.noise_floor(rng.normal(size=(n, 5)), n, n)
+        fresh = ce.wasserstein(rng.normal(size=(n, 5)), rng.normal(size=(n, 5)))
+        inside += floor.low <= fresh <= floor.high
+    assert inside >= 85
+
+
 def test_the_floor_falls_with_the_sample_size_and_scales_with_the_unit():
     cells = np.random.default_rng(0).normal(size=(100, 3))
     assert ce.noise_floor(cells, 50, 50).mean > ce.noise_floor(cells, 400, 400).mean
     assert ce.noise_floor(7 * cells, 50, 50).mean == pytest.approx(7 * ce.noise_floor(cells, 50, 50).mean)
 
 
-@pytest.mark.parametrize(("n_cells", "sizes"), [(7, (5, 5)), (20, (0, 5))])
+@pytest.mark.parametrize(("n_cells", "sizes"), [(7, (5, 5)), (20, (0, 5)), (20, (5, 5, 0))])
 def test_too_few_cells_have_no_floor(n_cells, sizes):
     with pytest.raises(ValueError, match="at least 8 cells"):
         ce.noise_floor(np.random.default_rng(0).normal(size=(n_cells, 2)), *sizes)
+
+
+def test_the_floor_repeats_with_its_seed_and_varies_with_it():
+    cells = np.random.default_rng(0).normal(size=(40, 3))
+    assert ce.noise_floor(cells, 40, 40, seed=1) == ce.noise_floor(cells, 40, 40, seed=1)
+    assert ce.noise_floor(cells, 40, 40, seed=1) != ce.noise_floor(cells, 40, 40, seed=2)
+
+
+def test_cells_that_are_all_the_same_have_no_floor():
+    assert ce.noise_floor(np.ones((20, 3)), 20, 20) == (0, 0, 0)
+
+
+def test_a_text_is_no_cloud():
+    with pytest.raises(ValueError, match="real numbers"):
+        ce.wasserstein(np.array([["a", "b"]]), np.ones((3, 2)))

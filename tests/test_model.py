@@ -105,3 +105,61 @@ def test_the_seed_decides_the_weights_and_leaves_the_global_stream_alone():
 def test_bad_input_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_the_operator_depends_on_time_and_on_the_cell(cells):
+    for head in ("eigen", "dense"):
+        model = ce.CellMNN(3, head=head)
+        early, late = model.operator(cells, 0.0), model.operator(cells, 2.0)
+        assert np.abs(late - early).max() > 1e-3
+        assert np.abs(early[1:] - early[:1]).max() > 1e-3
+
+
+def test_the_network_has_the_stated_architecture():
+    model = ce.CellMNN(5, width=7, depth=2, affine=True)
+    linear = [m for m in model.network if isinstance(m, torch.nn.Linear)]
+    assert [(m.in_features, m.out_features) for m in linear] == [(6, 7), (7, 7), (7, 35)]
+    assert [type(m) for m in model.network if m not in linear] == [torch.nn.LeakyReLU] * 2
+
+
+@MODELS
+def test_no_cells_are_no_problem(model):
+    none = np.zeros((0, 3))
+    assert model.propagate(none, 0.0, 1.0).shape == (0, 3)
+    assert model.trajectory(none, 0.0, [0.0, 1.0]).shape == (2, 0, 3)
+    assert model.operator(none, 0.0).shape == (0, 3, 3)
+
+
+def test_integer_states_give_real_velocities():
+    model = ce.CellMNN(3)
+    ones = torch.ones(2, 3, dtype=torch.int64)
+    torch.testing.assert_close(model.velocity(ones, 0.0), model.velocity(ones.float(), 0.0))
+    assert model.velocity(np.ones((2, 3), dtype=int), 0.0).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (np.zeros(5), r"9 times \(one per cell\); got shape \(5,\)"),
+        (np.zeros((9, 1)), r"got shape \(9, 1\)"),
+        (None, "a time as a number"),
+        ("noon", "a time as a number"),
+        (np.nan, "finite times"),
+        (np.inf, "finite times"),
+    ],
+)
+def test_times_that_are_none_are_refused(cells, times, message):
+    with pytest.raises(ValueError, match=message):
+        ce.CellMNN(3).propagate(cells, 0.0, times)
+
+
+@pytest.mark.parametrize("times", [1.0, [[0.0], [1.0]], [0.0, np.nan]])
+def test_a_trajectory_needs_a_row_of_times(cells, times):
+    with pytest.raises(ValueError, match=r"shape \(K,\)"):
+        ce.CellMNN(3).trajectory(cells, 0.0, times)
+
+
+@pytest.mark.parametrize("options", [{"dim": 3.0}, {"dim": True}, {"dim": 3, "width": 1.5}, {"dim": 3, "seed": 1.5}])
+def test_sizes_and_seeds_are_integers(options):
+    with pytest.raises(ValueError, match="to be an integer of at least"):
+        ce.CellMNN(**options)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
-from cellmnn_edu.operators import DenseOperator, EigenOperator, build, head_size
+from cellmnn_edu.operators import DenseOperator, EigenOperator, _phi1, build, head_size
 
 N, D = 6, 4
 
@@ -113,3 +113,8 @@ def test_the_barrier_grows_as_p_becomes_singular():
 def test_an_unknown_head_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="eigen, dense; got 'diagonal'"):
         head_size("diagonal", 3)
+
+
+def test_the_two_branches_of_phi1_meet():
+    x = torch.tensor([-9.9e-5, 9.9e-5, 1e-5, 1e-3], dtype=torch.float64)
+    torch.testing.assert_close(_phi1(x), torch.expm1(x) / x, rtol=1e-11, atol=0)

@@ -57,3 +57,7 @@ def test_scores_stand_over_their_floor():
     offsets = np.concatenate([dots.get_offsets() for dots in ax.collections[2:]])
     assert sorted(offsets[:, 1]) == [1.0, 1.0, 2.0, 2.0]
     assert ax.get_ylim()[0] == 0
+    for band in ax.collections[:2]:
+        height = band.get_paths()[0].vertices[:, 1]
+        assert (height.min(), height.max()) == (0.4, 0.6)
+    np.testing.assert_allclose(sorted(offsets[:, 0]), [-0.06, 0.06, 0.94, 1.06])

@@ -1,8 +1,10 @@
 """Snapshots against sklearn, algebra, and every bad input the issue tracker could think of."""
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 import cellmnn_edu as ce
+from cellmnn_edu import snapshots
 
 
 def make_adata(times=(0.0, 1.0, 3.0, 4.0), n_cells=20, n_genes=8, seed=0):
@@ -33,12 +36,58 @@ def test_coordinates_are_sklearns_whitened_components():
 
 
 def test_arpack_gives_the_same_axes_as_the_full_svd(monkeypatch):
-    from cellmnn_edu import snapshots
-
     cells = make_adata(n_cells=60, n_genes=30).X
     full = snapshots._principal_axes(cells, 4)
-    expected = PCA(4, svd_solver="arpack", random_state=0).fit(cells).components_.T
-    np.testing.assert_allclose(full, expected, atol=1e-8)
+    monkeypatch.setattr(snapshots, "FULL_SVD_ENTRIES", 0)
+    np.testing.assert_allclose(snapshots._principal_axes(cells, 4), full, atol=1e-8)
+
+
+def test_principal_components_without_rescale_are_centred():
+    adata = make_adata()
+    snaps = ce.Snapshots.from_anndata(adata, n_components=3, rescale=False)
+    np.testing.assert_allclose(snaps.centre, adata.X.mean(0))
+    np.testing.assert_array_equal(snaps.scale, 1)
+
+
+def test_rounding_noise_is_no_component():
+    adata = make_adata()
+    adata.X = adata.X[:, :2] @ np.random.default_rng(0).normal(size=(2, 8))
+    with pytest.raises(ValueError, match="at most 2 components"):
+        ce.Snapshots.from_anndata(adata, n_components=5)
+    adata.X[:] = 1.0
+    with pytest.raises(ValueError, match="All cells are the same"):
+        ce.Snapshots.from_anndata(adata, n_components=2)
+
+
+@pytest.mark.parametrize("cells", [np.ones((3, 1)), np.ones((3, 5)), 1.0])
+def test_cells_of_other_genes_are_refused(cells):
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=3)
+    for function in (snaps.encode, snaps.decode):
+        with pytest.raises(ValueError, match="columns, got shape"):
+            function(cells)
+
+
+def test_tensors_and_sparse_cells_are_encoded():
+    adata = make_adata()
+    snaps = ce.Snapshots.from_anndata(adata, n_components=3)
+    expected = snaps.encode(adata.X)
+    np.testing.assert_allclose(snaps.encode(torch.tensor(adata.X, requires_grad=True)), expected)
+    np.testing.assert_allclose(snaps.encode(sparse.csr_matrix(adata.X)), expected)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_a_file_on_disk_gives_the_same_states(tmp_path, kind):
+    adata = make_adata()
+    expected = np.concatenate(ce.Snapshots.from_anndata(adata, n_components=3).states)
+    adata.X = kind(adata.X)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    np.testing.assert_allclose(np.concatenate(ce.Snapshots.from_anndata(backed, n_components=3).states), expected)
+    backed.file.close()
+
+
+def test_few_genes_give_few_components():
+    assert ce.Snapshots.from_anndata(make_adata(n_genes=3)).n_components == 3
 
 
 def test_hold_out_fits_on_the_other_times_only():
@@ -252,6 +301,6 @@ def test_no_expression_and_no_rep_is_refused():
 
 def test_obsm_with_more_components_than_columns_is_refused():
     adata = make_adata()
-    adata.obsm["X_pca"] = np.ones((80, 2))
+    adata.obsm["X_pca"] = np.eye(80, 2)
     with pytest.raises(ValueError, match="at most 2"):
         ce.Snapshots.from_anndata(adata, use_rep="X_pca", n_components=3)

@@ -164,11 +164,19 @@ def test_progress_is_shown_unless_the_book_builds(monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": -1}, "non-negative integer, got -1"),
-        ({"steps": 2.5}, "non-negative integer, got 2.5"),
-        ({"batch_size": 0}, "batch_size to be positive"),
-        ({"lr": -1.0}, "lr to be positive"),
-        ({"bandwidth": 0.0}, "bandwidth to be positive"),
+        ({"steps": -1}, "steps to be an integer of at least 0, got -1"),
+        ({"steps": 2.5}, "steps to be an integer of at least 0, got 2.5"),
+        ({"seed": None}, "seed to be an integer"),
+        ({"batch_size": 0}, "batch_size to be an integer of at least 1"),
+        ({"batch_size": 1.5}, "batch_size to be an integer"),
+        ({"lr": -1.0}, "lr to be a number"),
+        ({"lr": "fast"}, "lr to be a number"),
+        ({"bandwidth": 0.0}, "bandwidth to be a number"),
+        ({"bandwidth": np.inf}, "bandwidth to be a number"),
+        ({"l_kin": -1}, "l_kin to be a number from 0"),
+        ({"l_kin": np.nan}, "l_kin to be a number"),
+        ({"gamma": 2}, "gamma to be a number from 0 to 1"),
+        ({"device": "gpu"}, "device='gpu'"),
     ],
 )
 def test_bad_settings_are_refused(options, message):
@@ -181,3 +189,43 @@ def test_a_model_of_another_dimension_is_refused():
     snaps, _ = linear_world()
     with pytest.raises(ValueError, match=r"dimension 2, got CellMNN\(dim=3\)"):
         ce.fit(ce.CellMNN(3), snaps)
+
+
+@pytest.mark.parametrize(
+    "option", [{"lr": 1e-4}, {"gamma": 0.9}, {"bandwidth": 0.2}, {"l_kin": 0.9}, {"batch_size": 50}]
+)
+def test_every_setting_reaches_the_training(option):
+    snaps, _ = linear_world()
+    default, other = ce.CellMNN(2), ce.CellMNN(2)
+    ce.fit(default, snaps, **QUICK)
+    ce.fit(other, snaps, **QUICK | option)
+    assert not torch.equal(weights(default), weights(other))
+
+
+def test_kinetic_and_barrier_written_as_loops():
+    snaps, _ = linear_world(n_cells=40, times=(0.0, 0.5, 2.0))
+    model, l_kin, squares, dets = ce.CellMNN(2, seed=3), 0.7, [], []
+    terms = training._loss_terms(model, training._Sampler(snaps, 80, 0, torch.zeros(1)), l_kin, 0.1, 1.0)
+    for state, t in zip(snaps.states[:-1], snaps.times[:-1], strict=True):
+        z = torch.tensor(state, dtype=torch.float32)
+        operator = model(z, torch.full((40,), t))
+        dets.append(operator.basis.det())
+        for f in np.linspace(0, 1, training.KINETIC_POINTS):
+            squares.append(operator.apply(operator.flow(z, torch.full((40,), f * (2.0 - t)))).square())
+    assert terms["kinetic"].item() == pytest.approx(l_kin * torch.stack(squares).mean().item(), rel=1e-4)
+    assert terms["barrier"].item() == pytest.approx((1 / (torch.cat(dets).abs() + 1e-4)).mean().item(), rel=1e-4)
+
+
+def test_the_optimiser_is_the_papers(monkeypatch):
+    seen, real = {}, torch.optim.AdamW
+    monkeypatch.setattr(torch.optim, "AdamW", lambda p, **k: (seen.update(k), real(p, **k))[1])
+    ce.fit(ce.CellMNN(2), linear_world()[0], **QUICK | {"steps": 1}, lr=3e-4)
+    assert seen == {"lr": 3e-4, "weight_decay": 1e-5}
+
+
+def test_numpy_seeds_are_seeds():
+    snaps, _ = linear_world()
+    first, second = ce.CellMNN(2, seed=np.int64(3)), ce.CellMNN(2, seed=3)
+    ce.fit(first, snaps, seed=np.int64(3), **QUICK)
+    ce.fit(second, snaps, seed=3, **QUICK)
+    assert torch.equal(weights(first), weights(second))

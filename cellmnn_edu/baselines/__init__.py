@@ -52,8 +52,10 @@ def get(name: str, **options: Any) -> Method:
     Raises
     ------
     ValueError
-        For an unknown name.
+        For an unknown name or option.
     """
     if name not in METHODS:
         raise ValueError(f"Expected one of the methods {', '.join(METHODS)}; got {name!r}.")
+    if options and name != "cell-mnn":
+        raise ValueError(f"{name} takes no options, got {sorted(options)}: leave them out.")
     return METHODS[name](**options)

@@ -32,13 +32,13 @@ class OTInterpolation:
         Raises
         ------
         ValueError
-            If `t1` is before `t0` or after the last training time: there is no line to walk.
+            If the times are not in order within the training times: there is no line to walk.
         """
         times = self.train.times
-        if not t0 <= t1 <= times[-1]:
+        if not times[0] <= t0 <= t1 <= times[-1]:
             raise ValueError(
-                f"OT interpolation moves cells forward between training times up to {times[-1]:g}; "
-                f"got t0={t0:g}, t1={t1:g}. Beyond the last snapshot it has no partner to walk to."
+                f"OT interpolation moves cells forward between training times, {times[0]:g} to {times[-1]:g}; "
+                f"got t0={t0:g}, t1={t1:g}. Outside it has no partner to walk to."
             )
         rng = np.random.default_rng(seed)
         z, t = np.array(z, dtype=float), t0

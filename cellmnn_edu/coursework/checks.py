@@ -111,9 +111,11 @@ def _fault(exercise: Exercise, answer: Callable, inputs: tuple) -> str | None:
     if np.shape(got) != truth.shape:
         return f"Expected an array of shape {truth.shape}, one row per cell, got {np.shape(got)}. {exercise.shapes}"
     try:
-        values = np.asarray(got, dtype=float)
-    except (TypeError, ValueError):
+        values = np.asarray(got.detach() if hasattr(got, "detach") else got, dtype=float)
+    except Exception:
         return f"Expected an array of numbers, got {type(got).__name__}. {exercise.hint}"
+    if not np.isfinite(values).all():
+        return f"The answer holds NaN or inf: look for a division by zero. {exercise.hint}"
     if np.allclose(values, truth, rtol=1e-4, atol=1e-6):
         return None
     for mistake in exercise.mistakes:
