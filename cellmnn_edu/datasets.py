@@ -101,8 +101,12 @@ def embryoid_body() -> AnnData:
 
     Raises
     ------
-    ConnectionError, ValueError, PermissionError
-        No network; damaged download; cache folder that cannot be written. Each says what to do.
+    ConnectionError
+        No network, or a server that does not answer.
+    ValueError
+        A truncated or altered download.
+    PermissionError
+        A cache folder that cannot be written. Each message says what to do.
 
     Notes
     -----
@@ -142,8 +146,10 @@ def trrust(species: str = "human", source: str = "official") -> pd.DataFrame:
     ------
     ValueError
         Unknown species or source, mouse from the box, damaged download.
-    ConnectionError, PermissionError
-        No network; cache folder that cannot be written. Each says what to do.
+    ConnectionError
+        No network, or a server that does not answer.
+    PermissionError
+        A cache folder that cannot be written. Each message says what to do.
 
     Notes
     -----
