@@ -190,7 +190,7 @@ def noise_floor(truth: ArrayLike, n_first: int, n_second: int, n_repeats: int = 
     -------
     NoiseFloor
         mean, low, high: the extrapolated mean, and the range for 95 % of such pairs, from the spread of the
-        quarters. (In 5 dimensions it held 92 to 100 % of fresh pairs, from 20 to 200 cells.)
+        quarters. (A test draws fresh pairs of small samples in 5 dimensions: at least 85 % must fall inside.)
 
     Raises
     ------
