@@ -1,0 +1,20 @@
+"""The exercises of the book, one module for each chapter."""
+
+from importlib import import_module
+
+from ..exercise import Exercise
+
+CHAPTERS = ("seeing_cells_move",)
+
+
+def _collect() -> dict[str, Exercise]:
+    found: dict[str, Exercise] = {}
+    for chapter in CHAPTERS:
+        for name, exercise in import_module(f"{__name__}.{chapter}").EXERCISES.items():
+            if name in found:
+                raise ValueError(f"Two exercises are called {name!r}; rename the one of {chapter}.")
+            found[name] = exercise
+    return found
+
+
+EXERCISES = _collect()
