@@ -14,7 +14,7 @@ from .operators import build, head_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .operators import DenseOperator, EigenOperator
+    from .operators import DenseOperator, EigenOperator, RotationalOperator
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -29,9 +29,10 @@ class CellMNN(nn.Module):
     ----------
     dim : int
         Dimension D of the state.
-    head : {"eigen", "dense"}
+    head : {"eigen", "dense", "rotational"}
         Parametrisation of A. The eigen head is the paper's: D real eigenvalues and P = I + output,
-        A = P^-1 diag(l) P.
+        A = P^-1 diag(l) P. The rotational head has a 2 x 2 block for each pair of coordinates instead, so that
+        eigenvalues may be complex; the dense head gives every entry of A.
     affine : bool
         Add an offset: velocity A z + b, so that a cell at z = 0 can move.
     width, depth : int
@@ -74,7 +75,7 @@ class CellMNN(nn.Module):
         last.weight.data *= 0.01
         self.network = nn.Sequential(*layers, last)
 
-    def forward(self, z: Tensor, t: Tensor) -> EigenOperator | DenseOperator:
+    def forward(self, z: Tensor, t: Tensor) -> EigenOperator | DenseOperator | RotationalOperator:
         """Operators of the cells z (n, D) at the times t (n,): the one place where A is built."""
         return build(self.head, self.network(torch.cat([z, t[:, None]], dim=1)), self.dim)
 

@@ -9,7 +9,11 @@ import cellmnn_edu as ce
 
 MODELS = pytest.mark.parametrize(
     "model",
-    [ce.CellMNN(3, head=head, affine=affine, seed=1) for head in ("eigen", "dense") for affine in (False, True)],
+    [
+        ce.CellMNN(3, head=head, affine=affine, seed=1)
+        for head in ("eigen", "dense", "rotational")
+        for affine in (False, True)
+    ],
     ids=lambda model: f"{model.head}{'-affine' if model.affine else ''}",
 )
 
@@ -108,7 +112,7 @@ def test_bad_input_is_refused(build, message):
 
 
 def test_the_operator_depends_on_time_and_on_the_cell(cells):
-    for head in ("eigen", "dense"):
+    for head in ("eigen", "dense", "rotational"):
         model = ce.CellMNN(3, head=head)
         early, late = model.operator(cells, 0.0), model.operator(cells, 2.0)
         assert np.abs(late - early).max() > 1e-3
