@@ -224,6 +224,9 @@ class Chapter:
         if name == "exercise":
             self.exercises += 1
             return [f"### Exercise {self.exercises}{f' ({title})' if title else ''}", "", *inside]
+        if name == "live":
+            page = self.book.link("live figure in the book", f"live/{argument}")
+            return [f"This is a {page}: open it and drag its handles.", "", *inside]
         if name == "table":
             return [f"**{title}**", "", *inside]
         if name == "dropdown" or "dropdown" in str(options.get("class", "")):
