@@ -1,21 +1,21 @@
 """Cell-MNN for teaching: single-cell dynamics as a field of local linear operators.
 
 The names a notebook needs stand here; every module also stands on its own, in the order data flows:
-``datasets``, ``snapshots``, ``metrics``, ``operators``, ``model``, ``losses``, ``training``, ``baselines``,
-``evaluation``. Drawing (``plotting``, ``widgets``) is imported only when it is used.
+``datasets``, ``simulate``, ``snapshots``, ``metrics``, ``operators``, ``linearize``, ``model``, ``losses``,
+``training``, ``baselines``, ``evaluation``. Drawing (``plotting``, ``widgets``) is imported only when it is used.
 """
 
 from importlib import import_module
 from types import ModuleType
 
-from . import baselines, datasets
+from . import baselines, datasets, linearize, simulate
 from .evaluation import leave_one_out
 from .metrics import mmd, noise_floor, wasserstein
 from .model import CellMNN
 from .snapshots import HeldOut, Snapshots
 from .training import History, fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CellMNN",
@@ -26,14 +26,16 @@ __all__ = [
     "datasets",
     "fit",
     "leave_one_out",
+    "linearize",
     "mmd",
     "noise_floor",
+    "simulate",
     "wasserstein",
 ]
 
 
 def __getattr__(name: str) -> ModuleType:
-    # Matplotlib and ipywidgets load only for those who draw.
-    if name in {"plotting", "widgets", "coursework", "cli"}:
+    # Matplotlib and ipywidgets load only for those who draw; the others are rarely needed.
+    if name in {"plotting", "widgets", "coursework", "cli", "results", "speed"}:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

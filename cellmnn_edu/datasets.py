@@ -62,7 +62,7 @@ def guo2010(repair: bool = False) -> AnnData:
     -----
     Source: Guo et al. 2010, doi:10.1016/j.devcel.2010.02.012.
     """
-    table = pd.read_csv(_shipped("guo2010.csv"), dtype={"cell": str}, index_col="cell")
+    table = pd.read_csv(shipped("guo2010.csv"), dtype={"cell": str}, index_col="cell")
     delta_ct = table.drop(columns="n_cells").rename(columns=_RENAMED)
     values = _own_housekeeping(delta_ct) if repair else delta_ct.to_numpy()
     obs = pd.DataFrame({"time": np.log2(table["n_cells"]), "n_cells": table["n_cells"]})
@@ -84,7 +84,7 @@ def hsmm() -> AnnData:
     -----
     Source: Trapnell et al. 2014, doi:10.1038/nbt.2859.
     """
-    adata = from_h5ad(_shipped("hsmm.h5ad"), time_key="hours", log1p=True)
+    adata = from_h5ad(shipped("hsmm.h5ad"), time_key="hours", log1p=True)
     adata.obs["time"] /= 24.0
     adata.uns.update(_facts("hsmm.h5ad"))
     return adata
@@ -162,7 +162,7 @@ def trrust(species: str = "human", source: str = "official") -> pd.DataFrame:
     if source == "shipped" and species == "mouse":
         raise ValueError('No mouse table is in the box: trrust("mouse") downloads the official one.')
     boxed = source == "shipped"
-    path = _shipped("trrust_human.tsv") if boxed else _fetch(f"trrust/trrust_rawdata.{species}.tsv")
+    path = shipped("trrust_human.tsv") if boxed else _fetch(f"trrust/trrust_rawdata.{species}.tsv")
     names, header = ["regulator", "target", "mode", "pmids"], 0 if boxed else None
     # na_filter=False: no gene may turn into a missing value because it is called NaN or NA.
     return pd.read_csv(path, sep="\t", names=names, header=header, dtype=str, na_filter=False)
@@ -281,8 +281,8 @@ def float_times(labels: Any, time_order: Mapping[Any, float] | Sequence[Any] | N
 def verify() -> bool:
     """Compare every shipped file with the manifest's sha256; True, or ValueError naming the damaged file."""
     for name, entry in _manifest().items():
-        if hashlib.sha256(_shipped(name).read_bytes()).hexdigest() != entry["sha256"]:
-            raise ValueError(f"{_shipped(name)} is not the file that was shipped: install cellmnn-edu again.")
+        if hashlib.sha256(shipped(name).read_bytes()).hexdigest() != entry["sha256"]:
+            raise ValueError(f"{shipped(name)} is not the file that was shipped: install cellmnn-edu again.")
     return True
 
 
@@ -360,7 +360,8 @@ def _own_housekeeping(delta_ct: pd.DataFrame) -> np.ndarray:
     return values + level[lost] - level[:, None]
 
 
-def _shipped(name: str) -> Path:
+def shipped(name: str) -> Path:
+    """Path of a file that comes with the package; ValueError where it is missing."""
     # A wheel carries the data inside the package, an editable install reads the repository's folder.
     for folder in (_HERE / "_data", _HERE.parent / "data"):
         if (folder / name).is_file():
@@ -369,7 +370,7 @@ def _shipped(name: str) -> Path:
 
 
 def _manifest() -> dict[str, dict[str, Any]]:
-    return json.loads(_shipped("manifest.json").read_text(encoding="utf-8"))
+    return json.loads(shipped("manifest.json").read_text(encoding="utf-8"))
 
 
 def _facts(name: str) -> dict[str, str]:
