@@ -4,7 +4,12 @@ from importlib import import_module
 
 from ..exercise import Exercise
 
-CHAPTERS = ("seeing_cells_move",)
+CHAPTERS = (
+    "seeing_cells_move",
+    "snapshots_not_movies",
+    "every_field_is_linear",
+    "what_snapshots_cannot_tell",
+)
 
 
 def _collect() -> dict[str, Exercise]:
