@@ -122,7 +122,7 @@ def affine(
 
 
 def family(a: Array, z: Array, m: np.ndarray | Tensor) -> Array:
-    """Another factor of the same velocity: A + M (|z|^2 I - z z^T), as smooth as A, whatever the matrix M.
+    """Another factor of the same velocity, ``A + M (|z|^2 I - z z^T)``: as smooth as A, whatever the matrix M.
 
     Parameters
     ----------
@@ -147,10 +147,10 @@ def family(a: Array, z: Array, m: np.ndarray | Tensor) -> Array:
 
 
 def smallest(field: Field, z: Array, t: float | Array = 0.0) -> Array:
-    """The factor with the smallest Frobenius norm, f z^T / |z|^2.
+    """The factor with the smallest Frobenius norm, ``f z^T / |z|^2``.
 
     It is not the proposition's: at 0 its limit depends on the direction from which z comes, so no choice of a value
-    there makes it continuous; and if f(0, t) is not 0, its entries grow like 1 / |z|.
+    there makes it continuous; and if f(0, t) is not 0, its entries grow like ``1 / |z|``.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def operator_speed(
     n_times : sequence of int
         Numbers of target times, spread evenly up to the last.
     reaches : sequence of float
-        |A| t at the last time, in the 2-norm.
+        Norm of A (2-norm) times the last time.
     batch : int
         Number of cells, each with an operator of its own.
     seconds : float

@@ -127,6 +127,15 @@ def test_what_is_not_known_is_refused_with_its_place(myst, message, small):
         plain(myst, small)
 
 
+def test_exercises_are_numbered_through_the_book_as_on_the_site(tmp_path):
+    (tmp_path / "book/chapters").mkdir(parents=True)
+    (tmp_path / "book/_toc.yml").write_text("parts:\n- chapters:\n  - file: chapters/b\n  - file: chapters/a\n")
+    for name, count in (("a", 1), ("b", 2)):
+        (tmp_path / f"book/chapters/{name}.md").write_text(f"# {name}\n\n" + "```{exercise}\nDo.\n```\n\n" * count)
+    assert release._exercises_before(tmp_path) == {"chapters/b": 0, "chapters/a": 2}
+    assert release._exercises_before(tmp_path / "book") == {}
+
+
 def test_headings_exercises_and_code_begin_cells(small):
     text = "# A\n\na\n\n## B\n\nb\n\n```{code-cell}\n1\n```\n\nc\n\n```{exercise}\nd\n```\n"
     cells = release.Chapter(text, "chapters/a", small).cells

@@ -228,6 +228,26 @@ def test_a_warning_fails_the_build_twice(project):
         assert "missing.md" in done.stdout + done.stderr
 
 
+def test_chapters_run_side_by_side_once_and_a_failing_one_fails_the_build(project):
+    chapters = project / "book/chapters"
+    chapters.mkdir()
+    head = (project / "book/index.md").read_text().split("# A")[0]
+    clock = "import time\nstart = time.time_ns()\ntime.sleep(8)\nprint(start, time.time_ns())"
+    for name in ("one", "two"):
+        (chapters / f"{name}.md").write_text(f"{head}# {name}\n\n```{{code-cell}}\n{clock}  # {name}\n```\n")
+    toc = {"format": "jb-book", "root": "index", "chapters": [{"file": "chapters/one"}, {"file": "chapters/two"}]}
+    (project / "book/_toc.yml").write_text(json.dumps(toc))
+    done = build(project)
+    assert done.returncode == 0, done.stderr
+    pages = [(project / f"_build/html/chapters/{name}.html").read_text("utf-8") for name in ("one", "two")]
+    (a, b), (c, d) = (map(int, re.search(r"(\d{15,}) (\d{15,})", page).groups()) for page in pages)
+    assert max(a, c) < min(b, d), "the chapters did not overlap in time"
+    (chapters / "two.md").write_text(f"{head}# two\n\n```{{code-cell}}\nraise RuntimeError('the reason')\n```\n")
+    done = build(project)
+    assert done.returncode != 0
+    assert "NOT built" in done.stderr
+
+
 # The Makefile
 
 

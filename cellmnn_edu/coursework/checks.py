@@ -93,9 +93,9 @@ def _fault(exercise: Exercise, answer: Callable, inputs: tuple) -> str | None:
         return f"{exercise.call} returns nothing yet: end it with `return`."
     if any(not np.array_equal(a, b) for a, b in zip(copies, inputs, strict=True)):
         return "The answer changes its input in place: the caller's cells would move. Compute a new array."
-    truth = exercise.truth(*inputs)
+    truth = np.asarray(exercise.truth(*inputs))
     if np.shape(got) != truth.shape:
-        return f"Expected an array of shape {truth.shape}, one row per cell, got {np.shape(got)}. {exercise.shapes}"
+        return f"Expected {_in_words(truth.shape)}, got {_in_words(np.shape(got))}. {exercise.shapes}"
     try:
         values = np.asarray(got.detach() if hasattr(got, "detach") else got, dtype=float)
     except Exception:
@@ -112,3 +112,7 @@ def _fault(exercise: Exercise, answer: Callable, inputs: tuple) -> str | None:
     if exercise.fault is not None:
         return f"{found} {exercise.hint}"
     return f"Right shape, wrong numbers: off by {np.abs(values - truth).max():.2g} at most. {exercise.hint}"
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    return f"an array of shape {shape}" if shape else "a single number"

@@ -65,6 +65,7 @@ class Book:
     titles: dict[str, str]  # page -> title
     labels: dict[str, tuple[str, str]]  # label -> page, title
     citations: dict[str, str]  # key -> "Guo et al., 2010"
+    numbered: dict[str, int]  # page -> exercises on the pages before it: the site numbers through
 
     def link(self, title: str, page: str, anchor: str = "") -> str:
         """Write a Markdown link to a place in the published book."""
@@ -77,7 +78,7 @@ def read_book(root: Path) -> Book:
     from pybtex.richtext import Text
 
     version = re.search(r'^__version__ = "(.+)"', (root / "cellmnn_edu/__init__.py").read_text("utf-8"), re.M)
-    book = Book(root, address.repository(root), version[1], {}, {}, {})
+    book = Book(root, address.repository(root), version[1], {}, {}, {}, _exercises_before(root))
     for path in sorted((root / "book").rglob("*.md")):
         page, text = path.relative_to(root / "book").with_suffix("").as_posix(), path.read_text("utf-8")
         if heading := re.search(r"^# (.+)$", text, re.M):
@@ -98,11 +99,21 @@ def read_book(root: Path) -> Book:
     return book
 
 
+def _exercises_before(root: Path) -> dict[str, int]:
+    """Number of exercises on the pages that stand earlier in the table of contents."""
+    toc, before, count = root / "book/_toc.yml", {}, 0
+    for page in re.findall(r"file: *(\S+)", toc.read_text("utf-8")) if toc.exists() else []:
+        before[page] = count
+        count += len(re.findall(r"^ *[`:]{3,}\{exercise\}", (root / f"book/{page}.md").read_text("utf-8"), re.M))
+    return before
+
+
 class Chapter:
     """The cells of a chapter; `line` is where the reading stands, for messages."""
 
     def __init__(self, text: str, page: str, book: Book) -> None:
-        self.page, self.book, self.line, self.exercises = page, book, 1, 0
+        self.page, self.book, self.line = page, book, 1
+        self.exercises = book.numbered.get(page, 0)
         self.cells: list[tuple[str, str]] = []
         lines = text.splitlines()
         first = lines.index("---", 1) + 1 if lines and lines[0] == "---" else 0
