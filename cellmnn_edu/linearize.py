@@ -169,13 +169,15 @@ def smallest(field: Field, z: Array, t: float | Array = 0.0) -> Array:
     """
 
     def compute(x: Tensor) -> Tensor:
-        square = (x * x).sum(1)
-        if (square == 0).any():
+        largest = x.abs().amax(1, keepdim=True)
+        if (largest == 0).any():
             raise ValueError(
-                f"Expected states other than 0, got 0 in row {int((square == 0).nonzero()[0])}: there the smallest "
+                f"Expected states other than 0, got 0 in row {int((largest == 0).nonzero()[0, 0])}: there the smallest "
                 "factor has no value, because its limit depends on the direction. factorize is continuous at 0."
             )
-        return _evaluate(field, x, _times(t, x))[:, :, None] * x[:, None, :] / square[:, None, None]
+        way = x / largest  # the square of a tiny state would be 0
+        weights = way / (way * way).sum(1, keepdim=True) / largest
+        return _evaluate(field, x, _times(t, x))[:, :, None] * weights[:, None, :]
 
     return _answer(z, compute)
 
@@ -316,11 +318,13 @@ def reference(
             settings = {"method": "rk4"}
         try:
             return odeint(lambda s, y: length * _evaluate(field, y, start + s * (end - start)), x, grid, **settings)[-1]
-        except AssertionError as error:  # torchdiffeq's "underflow in dt"
+        except AssertionError as reason:
+            if "underflow" not in str(reason):
+                raise
             raise ValueError(
                 "Expected a field that can be followed to t1; the steps became shorter than rounding allows. Does it "
                 "grow without bound, or jump? Take a shorter interval, a larger tolerance or n_steps."
-            ) from error
+            ) from reason
 
     return _answer(z, compute)
 
@@ -397,8 +401,10 @@ def _answer(z: Array, compute: Callable[[Tensor], Tensor | tuple[Tensor, ...]]) 
         raise ValueError(f"Expected states as an array of real numbers, got {type(z).__name__} of {values.dtype}.")
     x = torch.as_tensor(values)
     x = x if x.is_floating_point() else x.double()
-    if x.ndim != 2 or x.numel() == 0 or not torch.isfinite(x).all():
-        raise ValueError(f"Expected finite states of shape (n, D), one row per cell; got shape {tuple(x.shape)}.")
+    if x.ndim != 2 or x.numel() == 0:
+        raise ValueError(f"Expected states of shape (n, D), one row per cell; got shape {tuple(x.shape)}.")
+    if not torch.isfinite(x).all():
+        raise ValueError("Expected finite states, got NaN or inf: on the way to a far time, cells may have exploded.")
     if is_tensor:
         return compute(x)
     with torch.no_grad():
@@ -408,8 +414,10 @@ def _answer(z: Array, compute: Callable[[Tensor], Tensor | tuple[Tensor, ...]]) 
 
 def _times(t: float | Array, x: Tensor) -> Tensor:
     times = torch.as_tensor(t, dtype=x.dtype, device=x.device)
-    if times.ndim > 1 or (times.ndim == 1 and len(times) != len(x)) or not torch.isfinite(times).all():
+    if times.ndim > 1 or (times.ndim == 1 and len(times) != len(x)):
         raise ValueError(f"Expected one finite time, or {len(x)} (one per cell); got shape {tuple(times.shape)}.")
+    if not torch.isfinite(times).all():
+        raise ValueError("Expected finite times, got NaN or inf.")
     return times
 
 
@@ -421,15 +429,22 @@ def _base(base: np.ndarray | Tensor | None, x: Tensor) -> Tensor:
 
 
 def _check_standstill(at_base: Tensor, at_states: Tensor, a: Tensor, base: Tensor) -> None:
-    size, violation = at_states.detach().abs().max(), at_base.detach().abs().max()
+    size, violation = (v.detach().abs().amax(1) for v in (at_states, at_base))
     # A base point known to the last digit leaves |A| |base| times the rounding, which is forgiven.
-    rounding = 1e4 * torch.finfo(size.dtype).eps * (size + (a.detach().abs().max() * base.detach().abs().max()))
-    if violation > rounding:
+    rounding = 1e4 * torch.finfo(size.dtype).eps * (size + a.detach().abs().amax((1, 2)) * base.detach().abs().max())
+    stands = violation <= rounding
+    if not stands.all():
+        row = int((~stands).nonzero()[0])
         where = "f(base, t)" if base.any() else "f(0, t)"
         raise ValueError(
-            f"Expected {where} = 0, got a largest entry of {violation:.3g} where |f(z, t)| reaches {size:.3g}: no "
-            "matrix moves the base point, so there is no factor about it. Use affine(...), which adds an offset, or "
-            "pass as base a point that stands still."
+            f"Expected {where} = 0, got a largest entry of {violation[row]:.3g} where |f(z, t)| is {size[row]:.3g} "
+            f"(row {row}): no matrix moves the base point, so there is no factor about it. Use affine(...), which "
+            "adds an offset, or pass as base a point that stands still."
+        )
+    if not a.detach().any() and (size > rounding).any():
+        raise ValueError(
+            "The field changes with z, but torch sees no derivative: write it in torch operations, without detach, "
+            "no_grad or numpy."
         )
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import json
 import platform
+import tokenize
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,7 +60,7 @@ def load(name: str) -> pd.DataFrame:
 
     experiment = _experiment(name)
     origin = json.loads(shipped(f"results/{name}.json").read_text(encoding="utf-8"))
-    if origin["code"] != code_hash(experiment.modules):
+    if origin["code"] != code_hash(experiment):
         raise ValueError(
             f"The result {name!r} of {origin['date']} was made by other code than this. "
             f"Make it again (about {origin['minutes']:.0f} minutes): {origin['command']}"
@@ -93,7 +95,7 @@ def reproduce(name: str, folder: Path, n_jobs: int = 1, progress: bool = True) -
     from joblib import Parallel, delayed
 
     experiment = _experiment(name)
-    code, partial = code_hash(experiment.modules), Path(folder) / f"{name}.partial.csv"
+    code, partial = code_hash(experiment), Path(folder) / f"{name}.partial.csv"
     partial.parent.mkdir(parents=True, exist_ok=True)
     done = pd.read_csv(partial) if partial.exists() else pd.DataFrame(columns=["code", "setting"])
     done = done[done["code"] == code]
@@ -103,7 +105,9 @@ def reproduce(name: str, folder: Path, n_jobs: int = 1, progress: bool = True) -
     with Parallel(n_jobs=n_jobs, return_as="generator_unordered") as run:
         for row in progress_bar(run(jobs), show=progress, desc=name, unit="row", total=len(todo)):
             rows.append({"code": code, **row})
-            pd.DataFrame(rows).to_csv(partial, index=False)
+            # Replaced in one go, so that an interruption leaves the old file or the new one.
+            pd.DataFrame(rows).to_csv(partial.with_suffix(".new"), index=False)
+            partial.with_suffix(".new").replace(partial)
     table = pd.DataFrame(rows).sort_values("setting").drop(columns=["code", "setting"]).reset_index(drop=True)
     table.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
     origin = {
@@ -115,28 +119,36 @@ def reproduce(name: str, folder: Path, n_jobs: int = 1, progress: bool = True) -
         "versions": _versions(),
     }
     (Path(folder) / f"{name}.json").write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
-    partial.unlink()
+    partial.unlink(missing_ok=True)
     return table
 
 
-def code_hash(modules: tuple[str, ...]) -> str:
-    """Hash of what the modules compute: their source without docstrings, comment lines and blank lines."""
-    digest = hashlib.sha256()
-    for module in modules:
+def code_hash(experiment: Experiment) -> str:
+    """Hash of what decides the numbers: the settings, and the code of this module and the experiment's."""
+    digest = hashlib.sha256(json.dumps(experiment.settings, sort_keys=True).encode())
+    for module in ("results", *experiment.modules):
         path = _HERE / module
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
-            digest.update("\n".join(_code_lines(file.read_text(encoding="utf-8"))).encode())
+            digest.update(_code(file.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:16]
 
 
-def _code_lines(source: str) -> list[str]:
-    words: set[int] = set()
+def _code(source: str) -> str:
+    """The source without docstrings, comments and blank lines."""
+    lines = [list(line) for line in source.splitlines()]
+    spans = [
+        (*t.start, *t.end) for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type == tokenize.COMMENT
+    ]
     for node in ast.walk(ast.parse(source)):
-        holds_docstring = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        holds_docstring = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
         if holds_docstring and ast.get_docstring(node) is not None:
-            words.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
-    numbered = enumerate(source.splitlines(), 1)
-    return [line for i, line in numbered if i not in words and line.strip() and not line.strip().startswith("#")]
+            words = node.body[0]
+            spans.append((words.lineno, words.col_offset, words.end_lineno, words.end_col_offset))
+    for top, left, bottom, right in spans:
+        for i in range(top - 1, bottom):
+            begin, end = left if i == top - 1 else 0, right if i == bottom - 1 else len(lines[i])
+            lines[i][begin:end] = " " * (end - begin)
+    return "\n".join(text for line in lines if (text := "".join(line).rstrip()))
 
 
 def _row(name: str, setting: int) -> dict[str, Any]:

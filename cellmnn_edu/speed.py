@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ._progress import progress_bar
-from .operators import DenseOperator, build, exponential, head_size
+from .operators import DenseOperator, build, by_matrix_exp, head_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,15 +61,15 @@ def operator_speed(
     Raises
     ------
     ValueError
-        For settings that are not positive.
+        For settings that are not positive, or fewer than 2 times.
     """
     import pandas as pd
 
     settings = [(d, k, r, head) for d in dims for k in n_times for r in reaches for head in HEADS]
-    if not settings or min(*dims, *n_times, batch) < 1 or min(*reaches, seconds) <= 0:
+    if not settings or min(*dims, batch) < 1 or min(n_times) < 2 or not min(*reaches, seconds) > 0:
         raise ValueError(
-            f"Expected positive dimensions, times, reaches, batch and seconds; got {list(dims)}, {list(n_times)}, "
-            f"{list(reaches)}, {batch}, {seconds}."
+            f"Expected positive dimensions, reaches, batch and seconds, and at least 2 times; got {list(dims)}, "
+            f"{list(reaches)}, {batch}, {seconds} and {list(n_times)}."
         )
     rows, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)
@@ -137,7 +137,7 @@ def _problem(dim: int, count: int, reach: float, head: str, batch: int) -> tuple
 
 
 def _by_matrix_exponential(head: str, dim: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    return lambda out, z, dt: exponential(build(head, out, dim).matrix(), z, dt)
+    return lambda out, z, dt: by_matrix_exp(build(head, out, dim).matrix(), z, dt)
 
 
 def _by_rk4(out: Tensor, z: Tensor, dt: Tensor) -> Tensor:

@@ -194,12 +194,49 @@ def test_the_factor_about_another_point():
 
 def test_a_field_that_moves_zero_is_refused_with_the_size_and_lifted_instead():
     field, z, t = tanh_network(1, 3, at_rest=False), states(1, 3), torch.tensor(0.2, dtype=torch.float64)
-    at_zero, largest = field(torch.zeros(1, 3).double(), t).abs().max(), field(z, t).abs().max()
-    with pytest.raises(ValueError, match=rf"f\(0, t\) = 0, got .* {at_zero:.3g} where .* {largest:.3g}: .*affine"):
+    at_zero, there = field(torch.zeros(1, 3).double(), t).abs().max(), field(z, t)[0].abs().max()
+    message = rf"f\(0, t\) = 0, got .* {at_zero:.3g} where .* {there:.3g} \(row 0\): .*affine"
+    with pytest.raises(ValueError, match=message):
         factorize(field, z, t)
     a, b = affine(field, z, t)
     assert relative(product(a, z) + b, field(z, t)) <= 1e-12
     torch.testing.assert_close(b, field(torch.zeros_like(z), t))
+
+
+@pytest.mark.parametrize(
+    ("field", "z"),
+    [
+        (lambda z, t: z + 1e-9, [[1.0, 2.0]]),
+        (lambda z, t: z + 1e-5, [[1.0, 2.0], [1e9, 0.0]]),  # one large state excuses nobody
+        (lambda z, t: z / z.abs(), [[1.0, 2.0]]),  # NaN at 0
+    ],
+)
+def test_a_small_or_undefined_violation_is_seen(field, z):
+    with pytest.raises(ValueError, match=r"f\(0, t\) = 0, got"):
+        factorize(field, np.array(z))
+
+
+def test_rounding_of_a_base_point_is_forgiven():
+    base = np.array([1.0, 3.0]) + 1e-15
+    a = factorize(lambda z, t: z - torch.tensor([1.0, 3.0], dtype=z.dtype), np.array([[5.0, 6.0]]), base=base)
+    np.testing.assert_allclose(a[0], np.eye(2), atol=1e-12)
+
+
+def test_a_field_that_torch_cannot_differentiate_is_refused():
+    with pytest.raises(ValueError, match="torch sees no derivative"):
+        factorize(lambda z, t: torch.tanh(z.detach()), np.ones((2, 2)))
+
+
+def test_the_smallest_factor_of_a_tiny_state():
+    z = np.array([[3e-200, 4e-200]])
+    np.testing.assert_allclose(smallest(lambda z, t: 2 * z, z)[0], 2 * np.outer([0.6, 0.8], [0.6, 0.8]))
+
+
+def test_an_exploding_cell_does_not_take_the_others_with_it():
+    z = np.array([[5.0], [0.1]])
+    together = rosenbrock(lambda z, t: z**3, z, 0.0, 10.0, 5)
+    assert not np.isfinite(together[0]).all()
+    np.testing.assert_allclose(together[1], rosenbrock(lambda z, t: z**3, z[1:], 0.0, 10.0, 5)[0])
 
 
 def test_one_time_per_cell():
@@ -437,7 +474,7 @@ def test_there_and_back_with_one_time_per_cell(function):
         (torch.full((2, 2), torch.nan), 0.0, "finite states"),
         (np.array([["a", "b"]]), 0.0, "real numbers"),
         (torch.ones(2, 2), [0.0, 1.0, 2.0], "one finite time, or 2"),
-        (torch.ones(2, 2), torch.nan, "one finite time"),
+        (torch.ones(2, 2), torch.nan, "finite time"),
     ],
 )
 def test_states_and_times_are_checked(function, z, t, message):

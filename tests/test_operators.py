@@ -125,9 +125,19 @@ def test_an_unknown_head_is_refused_with_the_known_ones():
         head_size("diagonal", 3)
 
 
-def test_the_two_branches_of_phi1_meet():
-    x = torch.tensor([-9.9e-5, 9.9e-5, 1e-5, 1e-3], dtype=torch.float64)
-    torch.testing.assert_close(_phi1(x), torch.expm1(x) / x, rtol=1e-11, atol=0)
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.float64, 1e-11)])
+def test_phi1_and_its_slope_near_and_far_from_zero(dtype, error):
+    near = np.array([0.0, 1e-8, -1e-4, 9e-4, -1e-2, 0.3])
+    slopes = [sum(j * x ** (j - 1) / np.prod(np.arange(1.0, j + 2)) for j in range(1, 20)) for x in near]
+    far = np.array([-300.0, -20.0, 2.0, 30.0])
+    slopes += [(np.exp(x) * (x - 1) + 1) / x**2 for x in far]
+    x = torch.tensor(np.concatenate([near, far]), dtype=dtype, requires_grad=True)
+    value = _phi1(x)
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    rounded = x.detach().double()
+    expected = torch.where(rounded == 0, 1.0, torch.expm1(rounded) / torch.where(rounded == 0, 1.0, rounded))
+    torch.testing.assert_close(value.detach().double(), expected, rtol=error, atol=0)
+    np.testing.assert_allclose(slope.double(), slopes, rtol=3 * error)
 
 
 def rotational(growth, stretch, turn, basis=None, dtype=torch.float64):
@@ -205,8 +215,9 @@ def test_the_dense_flow_keeps_its_promised_accuracy(kind, reach, dtype, error, d
     a, z = operator.entries.double().numpy(), torch.tensor(z, dtype=dtype).double().numpy()
     for k, t in enumerate(torch.tensor(dt, dtype=dtype).double().tolist()):
         for i in range(20):
-            far = np.linalg.norm(a[i], 1) * t
-            size = np.linalg.norm(z[i]) * np.exp(far) * (1 + far)
+            mean = np.trace(a[i]) / dim
+            r = np.linalg.norm(a[i] - mean * np.eye(dim), 1) * t
+            size = np.linalg.norm(z[i]) * np.exp(mean * t + r) * (1 + r)
             assert np.linalg.norm(moved[k, i].double().numpy() - expm(a[i] * t) @ z[i]) <= error * size
 
 
@@ -253,6 +264,113 @@ def test_near_and_far_cells_in_one_batch_do_not_disturb_each_other():
     some = torch.tensor([0, 1, 3, 5])  # both kinds
     small = (entries.detach()[some][:, :2, :2] / 4).requires_grad_()
     assert torch.autograd.gradcheck(lambda m: DenseOperator(m).flow(torch.tensor(z)[some][:, :2], dt[:, :4]), small)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 3e-6), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("reach", [0.1, 1.0, 4.0])
+def test_a_matrix_of_many_equal_entries_has_a_known_exponential(dtype, error, reach):
+    # Each entry is small and the norm is not: exp(A) of the ones is e^reach.
+    a = torch.full((1, 20, 20), reach / 20, dtype=dtype)
+    for dt in (1.0, -1.0):
+        moved = DenseOperator(a).flow(torch.ones(1, 20, dtype=dtype), torch.tensor([dt], dtype=dtype))
+        np.testing.assert_allclose(moved[0], np.full(20, np.exp(reach * dt)), rtol=error * np.exp(reach))
+
+
+def test_the_degree_serves_the_cell_that_needs_most():
+    a = torch.zeros(50, 4, 4, dtype=torch.float64)
+    a[0] = 4 * torch.diag(torch.ones(3, dtype=a.dtype), 1) - 1
+    moved = DenseOperator(a).flow(torch.ones(50, 4, dtype=a.dtype), torch.ones(50, dtype=a.dtype))
+    np.testing.assert_allclose(moved[0], expm(a[0].numpy()) @ np.ones(4), rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("lost", [np.nan, np.inf, 1e30, 1e100])
+def test_a_cell_that_is_lost_does_not_spoil_the_others(dtype, lost):
+    a, z = (torch.tensor(x[:4], dtype=dtype) for x in random_matrices("random", 4, seed=5))
+    dt = torch.full((4,), 2.0, dtype=dtype)
+    alone = DenseOperator(a[:3]).flow(z[:3], dt[:3])
+    a[3] *= lost
+    torch.testing.assert_close(DenseOperator(a).flow(z, dt)[:3], alone)
+    assert not torch.isfinite(DenseOperator(a).flow(z, dt)[3]).all()
+    a[3], dt[3] = 0.1, torch.inf
+    torch.testing.assert_close(DenseOperator(a).flow(z, dt)[:3], alone)
+
+
+def test_a_huge_nilpotent_matrix_moves_exactly():
+    a = torch.zeros(1, 2, 2, dtype=torch.float64)
+    a[0, 0, 1] = 1e110
+    moved = DenseOperator(a).flow(torch.ones(1, 2, dtype=a.dtype), torch.ones(1, dtype=a.dtype))
+    np.testing.assert_allclose(moved[0], [1e110, 1.0])
+
+
+@HEADS
+@pytest.mark.parametrize("offset", [1e-6, 1.0, 1e4, 1e6])
+def test_a_large_or_small_offset_keeps_its_digits(head, offset):
+    out = 0.3 * torch.randn(N, head_size(head, D), generator=torch.Generator().manual_seed(0))
+    out = torch.cat([out, torch.full((N, D), offset)], dim=1)
+    moved = [
+        build(head, out.to(t), D).flow(torch.ones(N, D, dtype=t), torch.ones(N, dtype=t))
+        for t in (torch.float32, torch.float64)
+    ]
+    assert (moved[0].double() - moved[1]).norm() < 2e-6 * moved[1].norm()
+
+
+@HEADS
+def test_no_durations_give_no_places(head):
+    operator, z = make(head)
+    assert operator.flow(z, torch.empty(0, N, dtype=z.dtype)).shape == (0, N, D)
+
+
+@pytest.mark.parametrize("dim", [1, 3, 5])
+def test_an_odd_dimension_has_one_coordinate_without_a_partner(dim):
+    out = 0.3 * torch.randn(2, head_size("rotational", dim), generator=torch.Generator().manual_seed(1)).double()
+    z = torch.randn(2, dim, generator=torch.Generator().manual_seed(2)).double()
+    operator = build("rotational", out, dim)
+    for i in range(2):
+        a = operator.matrix()[i].numpy()
+        np.testing.assert_allclose(operator.apply(z)[i], a @ z[i].numpy(), rtol=1e-11)
+        moved = operator.flow(z, torch.tensor([1.3, 1.3], dtype=z.dtype))[i]
+        np.testing.assert_allclose(moved, expm(1.3 * a) @ z[i].numpy(), rtol=1e-10)
+    assert np.isreal(np.linalg.eigvals(a)).any()
+
+
+def test_strong_decay_beside_strong_stretch_does_not_overflow():
+    c, k = _BlockExponential.apply(torch.tensor(-200.0), torch.tensor(150.0**2))
+    assert c.item() == pytest.approx(np.exp(-50) / 2, rel=1e-4)
+    assert k.item() == pytest.approx(np.exp(-50) / 300, rel=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("square", [0.9, -0.9, 0.11, -0.11, 0.09, 1e-3, -1e-3, 1e-8, -1e-8, 0.0])
+def test_the_gradient_of_sinhc_is_its_series(dtype, error, square):
+    from math import factorial
+
+    x = torch.tensor(square, dtype=dtype, requires_grad=True)
+    (slope,) = torch.autograd.grad(_BlockExponential.apply(torch.zeros((), dtype=dtype), x)[1], x)
+    expected = sum(j * square ** (j - 1) / factorial(2 * j + 1) for j in range(1, 15))
+    assert slope.item() == pytest.approx(expected, rel=error)
+
+
+def test_barriers_are_means_over_cells():
+    basis = torch.diag_embed(torch.tensor([[1.0, 0.5], [1.0, 0.1]], dtype=torch.float64))
+    expected = np.mean([1 / (0.5 + 1e-4), 1 / (0.1 + 1e-4)])
+    two = torch.zeros(2, 1, dtype=torch.float64)
+    for operator in (
+        EigenOperator(torch.zeros(2, 2), basis),
+        RotationalOperator(two, two, two, two[:, :0], basis),
+    ):
+        assert operator.barrier().item() == pytest.approx(expected)
+    assert DenseOperator(basis).barrier().item() == 0
+
+
+def test_the_output_of_the_network_is_laid_out_row_by_row():
+    dense = build("dense", torch.arange(4.0)[None], 2).matrix()[0]
+    assert dense.tolist() == [[0, 1], [2, 3]]
+    for head, numbers in (("eigen", 2), ("rotational", 3)):
+        out = torch.cat([torch.zeros(numbers), torch.arange(4.0)])[None]
+        assert build(head, out, 2).basis[0].tolist() == [[1, 1], [2, 4]]
+    block = build("rotational", torch.tensor([[1.0, 2.0, 5.0, 0, 0, 0, 0]]), 2).matrix()[0]
+    assert block.tolist() == [[3, -5], [5, -1]]
 
 
 def test_long_times_with_small_operators_do_not_overflow():

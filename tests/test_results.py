@@ -11,14 +11,18 @@ from cellmnn_edu import results
 COLUMNS = {"rotation": ["w1", "floor"]}
 
 
+class Calls(list):
+    stop_at = None
+
+
 @pytest.fixture
 def counting(monkeypatch):
-    """An experiment whose rows are counted."""
-    calls = []
+    """An experiment whose rows are counted, and which can be interrupted."""
+    calls = Calls()
 
-    def row(x, stop_at=None):
+    def row(x):
         calls.append(x)
-        if x == stop_at:
+        if x == calls.stop_at:
             raise KeyboardInterrupt
         return {"x": x, "square": x * x, "seconds": 30.25}
 
@@ -41,16 +45,21 @@ def test_rows_come_in_the_order_of_the_settings_with_their_origin(counting, tmp_
     assert loaded.attrs["date"] == origin["date"]
 
 
-def test_an_interrupted_run_keeps_its_rows(counting, tmp_path, monkeypatch):
-    experiment = results.EXPERIMENTS["squares"]
-    broken = [{"x": 3}, {"x": 1, "stop_at": 1}, {"x": 2}]
-    monkeypatch.setitem(results.EXPERIMENTS, "squares", experiment._replace(settings=broken))
+def test_an_interrupted_run_keeps_its_rows(counting, tmp_path):
+    counting.stop_at = 1
     with pytest.raises(KeyboardInterrupt):
-        results.reproduce("squares", tmp_path, progress=False)
-    monkeypatch.setitem(results.EXPERIMENTS, "squares", experiment)
-    table = results.reproduce("squares", tmp_path, progress=False)
+        results.reproduce("squares", tmp_path / "a/b", progress=False)
+    counting.stop_at = None
+    table = results.reproduce("squares", tmp_path / "a/b", progress=False)
     assert counting == [3, 1, 1, 2]  # the first row was not computed again
     assert table["x"].tolist() == [3, 1, 2]
+
+
+def test_rows_that_were_finished_out_of_order_are_put_in_order(counting, tmp_path):
+    code = results.code_hash(results.EXPERIMENTS["squares"])
+    last = pd.DataFrame([{"code": code, "setting": 2, "x": 2, "square": 4, "seconds": 1.0}])
+    last.to_csv(tmp_path / "squares.partial.csv", index=False)
+    assert results.reproduce("squares", tmp_path, progress=False)["x"].tolist() == [3, 1, 2]
 
 
 def test_rows_of_other_code_are_not_kept(counting, tmp_path):
@@ -62,26 +71,45 @@ def test_rows_of_other_code_are_not_kept(counting, tmp_path):
 def test_a_stale_result_is_refused_with_the_remedy(counting, tmp_path, monkeypatch):
     results.reproduce("squares", tmp_path, progress=False)
     monkeypatch.setattr(results, "shipped", lambda name: tmp_path / name.removeprefix("results/"))
-    monkeypatch.setattr(results, "code_hash", lambda modules: "changed")
+    monkeypatch.setattr(results, "code_hash", lambda experiment: "changed")
     with pytest.raises(ValueError, match=r"made by other code.*cellmnn-edu reproduce squares"):
         results.load("squares")
 
 
 def test_words_do_not_change_the_hash_but_code_does():
-    source = '"""Head."""\n\ndef f(x):\n    """Word."""\n    # why\n    return x + 1\n'
+    source = '"""Head."""\n\ndef f(x):\n    """Word."""\n    # why\n    return x + 1  # so\n'
     reworded = '"""Other head.\n\nLonger."""\ndef f(x):\n    """Words\n    more."""\n\n    return x + 1\n'
-    assert results._code_lines(source) == results._code_lines(reworded) == ["def f(x):", "    return x + 1"]
-    assert results._code_lines(source) != results._code_lines(source.replace("+ 1", "+ 2"))
-    assert '    label = """not a docstring"""' in results._code_lines('def f():\n    label = """not a docstring"""\n')
+    assert results._code(source) == results._code(reworded) == "def f(x):\n    return x + 1"
+    assert results._code(source) != results._code(source.replace("+ 1", "+ 2"))
 
 
-def test_a_package_is_hashed_with_all_its_files(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ('class A:\n    """Words."""\n\n    x = 1\n', "class A:\n    x = 1"),
+        ('async def f():\n    """Words."""\n    pass\n', "async def f():\n    pass"),
+        ('def f(): "words"; return 1\n', "; return 1"),
+        ('x = """a\n# b\n"""\n', '# b\n"""'),
+        ('x = "#a"\n', 'x = "#a"'),
+        ('def f():\n    x = """no docstring"""\n', 'x = """no docstring"""'),
+    ],
+)
+def test_what_counts_as_code(source, kept):
+    assert kept in results._code(source)
+    assert "ords" not in results._code(source)
+
+
+def test_every_file_of_the_modules_the_settings_and_this_module_count(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "_HERE", tmp_path)
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub/a.py").write_text("x = 1\n")
-    first = results.code_hash(("sub",))
-    (tmp_path / "sub/b.py").write_text("y = 1\n")
-    assert results.code_hash(("sub",)) != first
+    for name in ("results.py", "one.py", "sub/a.py", "sub/b.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    experiment = results.Experiment([{"x": 1}], dict, ("one", "sub"))
+    hashes = {results.code_hash(experiment), results.code_hash(experiment._replace(settings=[{"x": 2}]))}
+    for name in ("results.py", "one.py", "sub/a.py", "sub/b.py"):
+        (tmp_path / name).write_text("x = 2\n")
+        hashes.add(results.code_hash(experiment))
+    assert len(hashes) == 6
 
 
 @pytest.mark.parametrize("call", [lambda: results.load("none"), lambda: results.reproduce("none", "x")])
