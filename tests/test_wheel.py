@@ -15,7 +15,7 @@ import cellmnn_edu, pathlib
 from cellmnn_edu import datasets
 print(pathlib.Path(cellmnn_edu.__file__).resolve().parent)
 print(cellmnn_edu.__version__, datasets.guo2010().shape, datasets.hsmm().shape)
-print(len(datasets.trrust(source="shipped")), datasets.verify())
+print(len(datasets.trrust(source="shipped")), datasets.verify(), len(cellmnn_edu.results.load("rotation")))
 """
 
 
@@ -55,5 +55,5 @@ def test_everything_shipped_loads_from_the_installed_wheel(wheel, tmp_path):
     where, facts, box = out.splitlines()
     assert where == str((target / "cellmnn_edu").resolve())
     assert facts.endswith("(428, 48) (271, 4967)")
-    assert box == "6305 True"
+    assert box == "6305 True 72"
     assert not list(elsewhere.iterdir())

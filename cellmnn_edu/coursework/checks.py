@@ -108,9 +108,9 @@ def _fault(exercise: Exercise, answer: Callable, inputs: tuple) -> str | None:
         return None
     for mistake in exercise.mistakes:
         if np.allclose(values, mistake.compute(*inputs), rtol=1e-4, atol=1e-6):
-            return f"{mistake.message} {exercise.hint}"
+            return f"{mistake.message} {exercise.hint}".strip()
     if exercise.fault is not None:
-        return f"{found} {exercise.hint}"
+        return f"{found} {exercise.hint}".strip()
     return f"Right shape, wrong numbers: off by {np.abs(values - truth).max():.2g} at most. {exercise.hint}"
 
 

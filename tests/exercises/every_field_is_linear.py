@@ -38,6 +38,17 @@ def plain_mean(jacobian, z, nodes, weights):
     return np.mean([jacobian(s * z) for s in (nodes + 1) / 2], axis=0)
 
 
+def at_places(jacobian, z, places):
+    return np.mean([jacobian(s * z) for s in places], axis=0)
+
+
+def s_inside(jacobian, z, nodes, weights):
+    total = 0
+    for s, w in zip(0.5 + nodes / 2, weights, strict=True):
+        total = total + w * s * jacobian(s * z)
+    return total
+
+
 def lift(A, b, corner=0, row=False):
     lifted = np.zeros((4, 4))
     lifted[:3, :3] = A
@@ -51,6 +62,11 @@ def lift(A, b, corner=0, row=False):
 
 def moved(matrix, z, last=1):
     return np.stack([(matrix @ np.append(cell, last))[:3] for cell in z])
+
+
+def b_below_no_transpose(A, b, z, dt):
+    lifted = np.hstack([z, np.ones((len(z), 1))]) @ expm(lift(A, b, row=True) * dt)
+    return lifted[:, :3]
 
 
 WRONG = {
@@ -79,14 +95,23 @@ WRONG = {
         (with_loop(lambda w: 1, lambda s: 0.5 * s + 0.5), "without weights"),
         (lambda *a: np.swapaxes(average_jacobian(*a), 1, 2), "transposed"),
         (with_loop(lambda w: w / 2, lambda s: s + 1), "past the cell"),
+        (with_loop(lambda w: w / 2, lambda s: s / 2), "squeezed, but not yet shifted"),
+        (with_loop(lambda w: w, lambda s: s / 2), "shift the nodes, halve the weights"),
+        (s_inside, "where J is read"),
+        (lambda j, z, nodes, weights: at_places(j, z, np.linspace(0, 1, len(nodes))), "places of your own"),
+        (lambda j, z, nodes, weights: at_places(j, z, (np.arange(100) + 0.5) / 100 * 0.99), "places of your own"),
+        (lambda j, z, nodes, weights: at_places(j, z, np.random.default_rng(0).random(500)), "places of your own"),
         (lambda *a: average_jacobian(*a)[0], r"shape \(6, 3, 3\)"),
         (lambda *a: average_jacobian(*a) + 17, "wrong numbers"),
     ],
     "lifted-move": [
         (lambda A, b, z, dt: moved(expm(lift(A, b, corner=1) * dt), z), "1 in the corner"),
-        (lambda A, b, z, dt: (np.column_stack([z, np.ones(6)]) @ expm(lift(A, b) * dt))[:, :3], "transposed lift"),
-        (lambda A, b, z, dt: moved(expm(lift(A, b, row=True) * dt), z), "not the last row"),
-        (lambda A, b, z, dt: moved(expm(lift(A.T, b) * dt), z), "transposed inside"),
+        (lambda A, b, z, dt: (np.column_stack([z, np.ones(6)]) @ expm(lift(A, b) * dt))[:, :3], "lift acts transposed"),
+        (b_below_no_transpose, "b stands in the last row"),
+        (lambda A, b, z, dt: moved(np.exp(lift(A, b) * dt), z), "of each entry; the exponential of a matrix"),
+        (lambda A, b, z, dt: moved(np.exp(lift(A, b) * dt).T, z), "transposed as well"),
+        (lambda A, b, z, dt: moved(expm(lift(A, b, row=True) * dt), z), "b has no effect"),
+        (lambda A, b, z, dt: moved(expm(lift(A.T, b) * dt), z), "Either A was transposed inside"),
         (lambda A, b, z, dt: moved(expm(lift(A, 0 * b) * dt), z) + b * dt, "after the move"),
         (lambda A, b, z, dt: moved(expm(lift(A, 0 * b) * dt), z + b * dt), "before the move"),
         (lambda A, b, z, dt: moved(expm(lift(A, 0 * b) * dt), z) + b, "velocity, not a displacement"),

@@ -63,6 +63,42 @@ def count_only(x, y, distance, orders):
     return p_in_loops(x, y, distance, orders) * (len(orders) + 1) - 1
 
 
+def w1(x, y):
+    import cellmnn_edu as ce
+
+    return ce.wasserstein(x, y)
+
+
+def centres(x, y):
+    return np.linalg.norm(x.mean(axis=0) - y.mean(axis=0))
+
+
+def mean_of_distances(x, y, distance, orders):
+    pooled = np.vstack([x, y])
+    return np.mean([distance(pooled[order][:8], pooled[order][8:]) for order in orders])
+
+
+def own_shuffles(seed):
+    def p_value(x, y, distance, orders):
+        rng, pooled, far = np.random.default_rng(seed), np.vstack([x, y]), 0
+        for _ in range(len(orders)):
+            cells = rng.permutation(pooled)
+            far += distance(cells[: len(x)], cells[len(x) :]) >= distance(x, y)
+        return (1 + far) / (1 + len(orders))
+
+    return p_value
+
+
+def as_in_the_cell_above(seed):
+    rng = np.random.default_rng(seed)
+
+    def shuffled(x, y):
+        cells = rng.permutation(np.concatenate([x, y]))
+        return w1(cells[: len(x)], cells[len(x) :])
+
+    return lambda x, y, distance, orders: (1 + sum(shuffled(x, y) >= distance(x, y) for _ in orders)) / 20
+
+
 WRONG = {
     "w1-line": [
         (lambda x, y: np.mean(abs(y - x)), "Nothing is sorted"),
@@ -77,6 +113,9 @@ WRONG = {
         (lambda x, y: np.linalg.norm(np.sort(x) - np.sort(y), ord=np.inf), "longest walk"),
         (sorts_in_place, "in place"),
         (lambda x, y: np.abs(np.sort(x) - np.sort(y)), "one number"),
+        (lambda x, y: np.mean([min(abs(y - cell)) for cell in x]), "nearest cell of y"),
+        (lambda x, y: np.mean([min(abs(x - cell)) for cell in y]), "nearest cell of x"),
+        (lambda x, y: np.mean(np.abs(np.subtract.outer(y, x))), "Every cell is compared with every cell"),
         (lambda x, y: 17.0, "wrong numbers"),
     ],
     "mmd-squared": [
@@ -89,6 +128,10 @@ WRONG = {
         (lambda x, y, kernel: np.average(kernel(y, x)), "only the similarity between"),
         (lambda x, y, kernel: kernel(x, x).mean() - kernel(y, x).mean() * 2, "within y is missing"),
         (lambda x, y, kernel: np.mean(kernel(x, x)) - np.mean(kernel(x, y)), "Only x is compared"),
+        (lambda x, y, kernel: squared_in_loops(x, y, kernel) * 0.5, "This is half"),
+        (lambda x, y, k: np.mean(k(x, x)) * np.mean(k(y, y)) - 2 * np.mean(k(x, y)), "added, not multiplied"),
+        (lambda x, y, k: k(x, x).mean(0) + k(y, y).mean(0) - 2 * k(x, y).mean(0), "over all its pairs"),
+        (lambda x, y, k: k(x, x).mean() + k(y, y).mean() - 2 * k(x, y).mean(0), "over all its pairs"),
         (lambda x, y, kernel: kernel(x, x) + kernel(y, y) - 2 * kernel(x, y), "do not fit together"),
         (lambda x, y, kernel: 17.0, "wrong numbers"),
     ],
@@ -105,9 +148,19 @@ WRONG = {
         (count_only, "This is the count"),
         (lambda x, y, distance, orders: distance(y, x), "observed distance"),
         (lambda x, y, distance, orders: p_in_loops(x, y, distance, orders, first=len(y)), "exchanged their sizes"),
-        (lambda x, y, distance, orders: distance(x, y) > np.zeros(19), r"shape \(\)"),
+        (lambda x, y, distance, orders: distance(x, y) > np.zeros(19), "one number, the share"),
+        (lambda x, y, distance, orders: 1 - p_in_loops(x, y, distance, orders), "This is 1 - p"),
+        (lambda x, y, distance, orders: p_in_loops(x, y, distance, orders) * 20, "real split included"),
+        (lambda x, y, distance, orders: p_in_loops(x, y, distance, orders, first=6), "cut 6 to 7"),
+        (lambda x, y, distance, orders: p_in_loops(x, y, distance, orders, first=7), "cut 7 to 6"),
+        (lambda x, y, distance, orders: p_in_loops(x, y, w1, orders), "Use the distance that is given"),
+        (lambda x, y, distance, orders: p_in_loops(x, y, centres, orders), "Use the distance that is given"),
+        (mean_of_distances, "mean distance of the shuffled"),
+        *((own_shuffles(seed), "shuffles of your own") for seed in range(8)),
+        *((as_in_the_cell_above(seed), "never asked about") for seed in range(8)),
         (lambda x, y, distance, orders: p_in_loops(x, y[:, :1], distance, orders), "do not fit together"),
-        (lambda x, y, distance, orders: 17.0, "wrong numbers"),
+        (lambda x, y, distance, orders: 0.05, "never asked about"),
+        (lambda x, y, distance, orders: p_in_loops(x, y, distance, orders) + 17, "wrong numbers"),
     ],
     "honest-scale": [
         (lambda train, held: (held - np.mean(held, axis=0)) / np.std(held, axis=0), "scaled by themselves"),

@@ -8,6 +8,8 @@ CHAPTERS = (
     "seeing_cells_move",
     "snapshots_not_movies",
     "every_field_is_linear",
+    "one_field_many_operators",
+    "moving_in_closed_form",
     "what_snapshots_cannot_tell",
 )
 

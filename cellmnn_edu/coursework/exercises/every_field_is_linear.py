@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import expm
@@ -73,7 +73,7 @@ CHORD = Exercise(
         ),
     ),
     hint="See hint 1 of the exercise.",
-    shapes="The answer has one slope for each entry of x.",
+    shapes="The answer has one slope for each entry of the array x.",
 )
 
 
@@ -92,6 +92,17 @@ def _average(jacobian: Function, z: np.ndarray, nodes: np.ndarray, weights: np.n
 
 def _weighted(jacobian: Function, z: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return sum(w * jacobian(s * z) for s, w in zip(points, weights, strict=True))
+
+
+def _average_fault(values: np.ndarray, *inputs: Any) -> str | None:
+    truth = _average(*inputs)
+    if np.allclose(values, truth, rtol=1e-4, atol=1e-6):
+        return None
+    off = np.abs(values - truth).max()
+    if off < 0.2 * np.abs(truth).max():
+        # Evenly spaced or random places, few or many: they come near, each in its own way.
+        return f"Near, but off by {off:.2g}: is J read at places of your own? Take the given nodes and their weights."
+    return f"Right shape, wrong numbers: off by {off:.2g} at most."
 
 
 AVERAGE = Exercise(
@@ -140,9 +151,22 @@ AVERAGE = Exercise(
             lambda j, z, x, w: _weighted(j, z, 1 - x, w / 2),
             "These nodes run from 0 to 2, past the cell: the walk ends at s = 1.",
         ),
+        Mistake(
+            lambda j, z, x, w: _weighted(j, z, x / 2, w / 2),
+            "These nodes run from -1/2 to 1/2: they are squeezed, but not yet shifted to 0 to 1.",
+        ),
+        Mistake(
+            lambda j, z, x, w: _weighted(j, z, x / 2, w),
+            "These nodes run from -1/2 to 1/2, and the weights still add up to 2: shift the nodes, halve the weights.",
+        ),
+        Mistake(
+            lambda j, z, x, w: _weighted(j, z, (x + 1) / 2, w * (x + 1) / 2),
+            "s stands inside the integral as a factor: it says where J is read, and is not multiplied with it.",
+        ),
     ),
+    fault=_average_fault,
     hint="See hint 1 of the exercise.",
-    shapes="jacobian takes all cells at once, (n, D), and gives (n, D, D); so does the answer.",
+    shapes="jacobian takes all cells at once, (n, D), and gives one matrix for each, (n, D, D); so does the answer.",
 )
 
 
@@ -174,11 +198,13 @@ LIFTED_MOVE = Exercise(
         ),
         Mistake(
             lambda a, b, z, dt: _push(expm(_lifted(a, b).T * dt), z),
-            "This is the transposed lift: rows are targets, and b stands in the last column.",
+            "The lift acts transposed. b belongs in its last column; and as cells stand in rows, the exponential comes "
+            "from the right as its transpose, see hint 2.",
         ),
         Mistake(
             lambda a, b, z, dt: _push(expm(_lifted(a.T, b) * dt), z),
-            "A is transposed inside the lift; b is where it belongs.",
+            "A acts transposed, b as it should. Either A was transposed inside the lift, or b stands in the last row "
+            "and the exponential was not transposed, see hint 2.",
         ),
         Mistake(
             lambda a, b, z, dt: z @ expm(a * dt).T + b * dt,
@@ -200,14 +226,23 @@ LIFTED_MOVE = Exercise(
         Mistake(
             lambda a, b, z, dt: _push(expm(_lifted(a, b)), z), "The time step is missing: exp of the lift times dt."
         ),
+        Mistake(
+            lambda a, b, z, dt: _push(np.exp(_lifted(a, b) * dt), z),
+            "np.exp takes the exponential of each entry; the exponential of a matrix is another function, see hint 2.",
+        ),
+        Mistake(
+            lambda a, b, z, dt: _push(np.exp(_lifted(a, b).T * dt), z),
+            "np.exp takes the exponential of each entry, and the lift acts transposed as well, see hint 2.",
+        ),
         Mistake(lambda a, b, z, dt: z @ a.T + b, "This is the velocity A z + b, not the place where it leads."),
         Mistake(
             lambda a, b, z, dt: z + dt * (z @ a.T + b),
             "This is one straight step: the matrix should act all along the way.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
-    shapes="Append a 1 to every row of z, shape (n, D + 1), and drop the last column at the end.",
+    hint="Hint 1 is about the lift.",
+    shapes="Append a 1 to every row of z, shape (n, D + 1), and drop the last column at the end; "
+    "for cells in rows, hint 2 asks from which side the matrix comes.",
 )
 
 EXERCISES = {"chord": CHORD, "average-jacobian": AVERAGE, "lifted-move": LIFTED_MOVE}

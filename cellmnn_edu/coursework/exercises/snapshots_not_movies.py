@@ -18,6 +18,7 @@ def _line_inputs(rng: np.random.Generator) -> tuple:
         x, y = rng.normal(scale=2.0, size=8), rng.normal(0.5, size=8)
         # On a line different plans can cost the same; draw until these do not.
         plans = [(x, y), (np.sort(x), y), (x, np.sort(y)), (np.sort(x), np.sort(y)), (np.sort(x), np.sort(y)[::-1])]
+        plans += [(x[:, None], y)]
         if np.diff(sorted(np.abs(a - b).mean() for a, b in plans)).min() > 0.01:
             return x, y
 
@@ -65,9 +66,21 @@ W1_LINE = Exercise(
             lambda x, y: np.abs(np.sort(x) - np.sort(y)).max(),
             "This is the longest walk; W1 is the mean walk.",
         ),
+        Mistake(
+            lambda x, y: np.abs(x[:, None] - y).min(1).mean(),
+            "Each cell of x walks to the nearest cell of y: some cells of y receive several, others none.",
+        ),
+        Mistake(
+            lambda x, y: np.abs(x[:, None] - y).min(0).mean(),
+            "Each cell of y takes from the nearest cell of x, even if that one has given its sand already.",
+        ),
+        Mistake(
+            lambda x, y: np.abs(x[:, None] - y).mean(),
+            "Every cell is compared with every cell here; a plan gives each cell one partner.",
+        ),
     ),
-    hint="See hint 1 of the exercise.",
-    shapes="x and y hold one number per cell, equally many, and the answer is one number.",
+    hint="See the hints of the exercise.",
+    shapes="x and y hold one number per cell, equally many; the answer is one number, the mean walk.",
 )
 
 
@@ -133,9 +146,18 @@ MMD_SQUARED = Exercise(
             lambda x, y, k: np.exp(-np.linalg.norm(x.mean(0) - y.mean(0))),
             "This compares the means of the crowds, not their cells.",
         ),
+        Mistake(
+            lambda x, y, k: _mmd(x, y, k) / 2,
+            "This is half of it: each crowd's own mean similarity counts in full, and the one between them twice.",
+        ),
+        Mistake(
+            lambda x, y, k: k(x, x).mean() * k(y, y).mean() - 2 * k(x, y).mean(),
+            "The two similarities within the crowds are to be added, not multiplied.",
+        ),
     ),
-    hint="See hint 1 of the exercise.",
-    shapes="kernel(a, b) gives a matrix with one row per cell of a and one column per cell of b.",
+    hint="See the hints of the exercise.",
+    shapes="Every similarity matrix is to be averaged over all its pairs, rows and columns, to one number; "
+    "so the answer is one number.",
 )
 
 
@@ -196,17 +218,23 @@ HONEST_SCALE = Exercise(
         ),
     ),
     hint="See hint 1 of the exercise.",
-    shapes="The answer has one row for each hidden cell and one column for each gene.",
+    shapes="Means and spreads are one number per column; the answer has one row for each hidden cell.",
 )
 
 
-def _centres_apart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(x.mean(0) - y.mean(0))
+def _medians_apart(x: np.ndarray, y: np.ndarray) -> float:
+    return np.abs(np.median(x, 0) - np.median(y, 0)).sum()
 
 
-def _shuffled(x: np.ndarray, y: np.ndarray, distance: Callable, orders: np.ndarray) -> np.ndarray:
-    cells = np.concatenate([x, y])
-    return np.array([distance(cells[order[: len(x)]], cells[order[len(x) :]]) for order in orders])
+class _Watched:
+    """A distance that notes which crowds it was asked about: a wrong split shows there, and not in a count."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def __call__(self, x: np.ndarray, y: np.ndarray) -> float:
+        self.asked.append((x, y))
+        return _medians_apart(x, y)
 
 
 def _p_inputs(rng: np.random.Generator) -> tuple:
@@ -214,74 +242,102 @@ def _p_inputs(rng: np.random.Generator) -> tuple:
         x, y = rng.normal(size=(8, 2)), rng.normal(0.35, size=(5, 2))
         orders = np.array([rng.permutation(13) for _ in range(19)])
         orders[:2] = np.arange(13)  # ties: these orders give back the crowds as they were
-        inputs = x, y, _centres_apart, orders
-        # Counts are whole numbers: draw until the right one and the wrong ones differ.
-        above, exchanged = _counted(*inputs), _counted_with_sizes_exchanged(*inputs)
-        if 3 <= above <= 6 and above + 2 <= exchanged <= 11:
-            return inputs
+        if 3 <= _count(x, y, _medians_apart, orders) <= 6:
+            return x, y, _Watched(), orders
 
 
-def _p_value(x: np.ndarray, y: np.ndarray, distance: Callable, orders: np.ndarray) -> np.ndarray:
-    above = (_shuffled(x, y, distance, orders) >= distance(x, y)).sum()
-    return (1 + above) / (1 + len(orders))
+def _shuffled(x: np.ndarray, y: np.ndarray, distance: Callable, orders: np.ndarray) -> np.ndarray:
+    cells = np.concatenate([x, y])
+    return np.array([distance(cells[order[: len(x)]], cells[order[len(x) :]]) for order in orders])
 
 
-def _counted(x: np.ndarray, y: np.ndarray, distance: Callable, orders: np.ndarray) -> np.ndarray:
+def _count(x: np.ndarray, y: np.ndarray, distance: Callable, orders: np.ndarray) -> int:
     return (_shuffled(x, y, distance, orders) >= distance(x, y)).sum()
 
 
-def _counted_with_sizes_exchanged(x: np.ndarray, y: np.ndarray, distance: Callable, orders: np.ndarray) -> np.ndarray:
+def _p_value(x: np.ndarray, y: np.ndarray, distance: Callable, orders: np.ndarray) -> float:
+    del distance  # which is to note the calls of the answer alone
+    return (1 + _count(x, y, _medians_apart, orders)) / (1 + len(orders))
+
+
+def _p_fault(values: np.ndarray, x: np.ndarray, y: np.ndarray, distance: _Watched, orders: np.ndarray) -> str | None:
+    return _wrong_split(x, y, distance.asked, orders) or _wrong_share(float(values), x, y, orders)
+
+
+def _wrong_split(x: np.ndarray, y: np.ndarray, asked: list, orders: np.ndarray) -> str | None:
     cells = np.concatenate([x, y])
-    walks = np.array([distance(cells[order[: len(y)]], cells[order[len(y) :]]) for order in orders])
-    return (walks >= distance(x, y)).sum()
+    wanted = {_crowd(cells[order[: len(x)]]) for order in orders}
+    known = wanted | {_crowd(cells[order[len(x) :]]) for order in orders} | {_crowd(x), _crowd(y)}
+    for first, second in asked:
+        if {len(first), len(second)} != {len(x), len(y)}:
+            return f"Shuffled cells were cut {len(first)} to {len(second)}: the first len(x) play x. See hint 1."
+        if _crowd(first) not in known:
+            if len(first) == len(y):
+                return "The shuffled crowds have exchanged their sizes: the first one needs len(x) cells. See hint 1."
+            return "These are shuffles of your own: use those in `orders`, row by row. See hint 1."
+    n_missing = len(wanted - {_crowd(crowd) for pair in asked for crowd in pair})
+    if n_missing:
+        return (
+            f"`distance` was never asked about {n_missing} of the shuffles. Use the distance that is given, not one of "
+            "your own, for each row of `orders`. See hint 1."
+        )
+    return None
+
+
+def _crowd(cells: np.ndarray) -> frozenset:
+    return frozenset(map(tuple, np.asarray(cells)))
+
+
+def _wrong_share(p: float, x: np.ndarray, y: np.ndarray, orders: np.ndarray) -> str | None:
+    shuffled, real, n = _shuffled(x, y, _medians_apart, orders), _medians_apart(x, y), 1 + len(orders)
+    right = (1 + (shuffled >= real).sum()) / n
+    few = "a real difference shows when few are as far. See hint 1."
+    wrong = {
+        right: None,
+        right - 1 / n: "1 was added to the number of shuffles but not to the count: p can still be 0. See hint 2.",
+        (1 + (shuffled > real).sum()) / n: "A shuffle that ties with the real split is as far: count >=, not >.",
+        (1 + (shuffled <= real).sum()) / n: f"This counts the shuffles that are as near as observed or nearer; {few}",
+        (1 + (shuffled < real).sum()) / n: f"This counts the shuffles that are nearer than observed; {few}",
+        1 - right: f"This is 1 - p; {few}",
+    }
+    for value, message in wrong.items():
+        if np.isclose(p, value):
+            return message
+    return f"Right shape, wrong numbers: off by {abs(p - right):.2g} at most. See hint 1."
 
 
 P_VALUE = Exercise(
     call="p_value(x, y, distance, orders)",
     inputs=_p_inputs,
     truth=_p_value,
+    fault=_p_fault,
+    # Only what cannot be met by chance by an answer with another mistake; the others are in _p_fault.
     mistakes=(
         Mistake(
-            lambda x, y, d, o: _counted(x, y, d, o) / len(o),
-            "The observed split is one of the possible shufflings too: add 1 above and below, or p can be 0.",
+            lambda x, y, d, o: _count(x, y, d, o) / len(o),
+            "The real split is one of the possible splits too: add 1 above and below, or p can be 0. See hint 2.",
         ),
         Mistake(
-            lambda x, y, d, o: (1 + _counted(x, y, d, o)) / len(o),
-            "1 was added to the count but not to the number of shufflings: p could exceed 1.",
+            lambda x, y, d, o: (1 + _count(x, y, d, o)) / len(o),
+            "1 was added to the count but not to the number of shuffles: p could exceed 1. See hint 2.",
         ),
+        Mistake(_count, "This is the count of shuffles that are at least as far; turn it into a share. See hint 2."),
         Mistake(
-            lambda x, y, d, o: _counted(x, y, d, o) / (1 + len(o)),
-            "1 was added to the number of shufflings but not to the count: p can still be 0.",
+            lambda x, y, d, o: 1 + _count(x, y, d, o),
+            "This is a count, the real split included; divide it by the number of all splits. See hint 2.",
         ),
-        Mistake(
-            lambda x, y, d, o: (1 + (_shuffled(x, y, d, o) > d(x, y)).sum()) / (1 + len(o)),
-            "A shuffling that ties with the observed distance is no better than it: count >=, not >.",
-        ),
-        Mistake(
-            lambda x, y, d, o: (1 + (_shuffled(x, y, d, o) <= d(x, y)).sum()) / (1 + len(o)),
-            "This counts the shufflings that are as near as observed or nearer; "
-            "a real difference shows when few are as far.",
-        ),
-        Mistake(
-            lambda x, y, d, o: (1 + (_shuffled(x, y, d, o) < d(x, y)).sum()) / (1 + len(o)),
-            "This counts the shufflings that are nearer than observed; a real difference shows when few are as far.",
-        ),
-        Mistake(_counted, "This is the count of shufflings that are at least as far; turn it into a share."),
         Mistake(
             lambda x, y, d, o: _shuffled(x, y, d, o).mean(),
-            "This is the mean distance of the shuffled crowds; count how many reach the observed one.",
+            "This is the mean distance of the shuffled crowds; count how many reach the observed one. See hint 1.",
         ),
         Mistake(
             lambda x, y, d, o: d(x, y),
-            "This is the observed distance; compare it with those of the shuffled crowds.",
-        ),
-        Mistake(
-            lambda x, y, d, o: (1 + _counted_with_sizes_exchanged(x, y, d, o)) / (1 + len(o)),
-            "The shuffled crowds have exchanged their sizes: the first one needs len(x) cells, not len(y).",
+            "This is the observed distance; compare it with those of the shuffled crowds. See hint 1.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
-    shapes="Each row of orders holds len(x) + len(y) row numbers of the pooled cells, x above y.",
+    hint="",
+    shapes="Each row of orders holds len(x) + len(y) row numbers of the pooled cells, x above y; "
+    "the answer is one number, the share of splits.",
 )
 
 
