@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ class Book:
     titles: dict[str, str]  # page -> title
     labels: dict[str, tuple[str, str]]  # label -> page, title
     citations: dict[str, str]  # key -> "Guo et al., 2010"
-    numbered: dict[str, int]  # page -> exercises on the pages before it: the site numbers through
+    # page -> exercises on the pages before it: the site numbers through
+    numbered: dict[str, int] = field(default_factory=dict)
 
     def link(self, title: str, page: str, anchor: str = "") -> str:
         """Write a Markdown link to a place in the published book."""
