@@ -34,3 +34,22 @@ def test_a_wrong_command_shows_the_right_ones():
     done = subprocess.run([COMMAND, "dance"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "doctor" in done.stderr
+
+
+@pytest.mark.skipif(not COMMAND.exists(), reason="the package is not installed in this environment")
+def test_speed_prints_a_table_and_refuses_nonsense_with_the_reason():
+    small = [COMMAND, "speed", "--dims", "2", "--n-times", "2", "--seconds", "0.001"]
+    done = subprocess.run(small, capture_output=True, text=True, check=True)
+    head, *rows = done.stdout.splitlines()
+    assert head.split()[:4] == ["dim", "times", "|A|", "t"]
+    assert len(rows) == 3 * 7
+    done = subprocess.run([*small, "--dims", "0"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Expected positive dimensions" in done.stderr
+
+
+@pytest.mark.skipif(not COMMAND.exists(), reason="the package is not installed in this environment")
+def test_reproduce_knows_its_results():
+    done = subprocess.run([COMMAND, "reproduce", "nothing"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "rotation" in done.stderr
