@@ -47,7 +47,7 @@ def operator_speed(
     batch : int
         Number of cells, each with an operator of its own.
     seconds : float
-        Time to spend on each method of each setting (at least three runs).
+        Time to spend on each method of each setting (at least one run, after one that only warms up).
     progress : bool
         Show a progress bar.
 
@@ -165,7 +165,7 @@ def _in_turn(runs: dict[str, Callable[[], float]], seconds: float) -> dict[str, 
     """Median time of each run, in short blocks taken in turn; the first pass of a block only warms the caches."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     start = time.process_time()
-    while len(taken["matrix_exp"]) < 3 or time.process_time() - start < seconds * len(runs):
+    while not taken["matrix_exp"] or time.process_time() - start < seconds * len(runs):
         for name, run in runs.items():
             run()
             block = time.process_time()
