@@ -1,9 +1,14 @@
 """What several test modules share."""
 
 import os
+
 from pathlib import Path
 
 import pytest
+
+# As in the Makefile: two workers whose threads wait by spinning slow each other down. Before torch is loaded.
+for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 REPO = Path(__file__).resolve().parent.parent
 
