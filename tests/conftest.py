@@ -1,7 +1,6 @@
 """What several test modules share."""
 
 import os
-
 from pathlib import Path
 
 import pytest
