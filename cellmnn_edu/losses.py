@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
-from .metrics import laplace_kernel
+from .metrics import kernel_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def mmd_loss(moved: Tensor, targets: Tensor, arrival: Tensor, weight: Tensor, bandwidth: float) -> Tensor:
+def mmd_loss(
+    moved: Tensor,
+    targets: Tensor,
+    arrival: Tensor,
+    weight: Tensor,
+    bandwidth: float | Sequence[float] = 1.0,
+    kernel: str = "laplace",
+    unbiased: bool = False,
+) -> Tensor:
     """Weighted sum of squared MMD between moved and observed cells, over ordered pairs of times.
 
     Parameters
@@ -20,31 +33,47 @@ def mmd_loss(moved: Tensor, targets: Tensor, arrival: Tensor, weight: Tensor, ba
         Row of `targets` of each pair.
     weight : Tensor (pairs,)
         Of each pair; the paper takes gamma^k where k training snapshots are skipped.
-    bandwidth : float
-        Of the Laplace kernel.
+    bandwidth : float or sequence of float
+        Of the kernel; several give the mean of their kernels.
+    kernel : {"laplace", "gaussian", "energy"}
+        See `cellmnn_edu.metrics.kernel_matrix`.
+    unbiased : bool
+        Leave out each cell's similarity to itself.
 
     Returns
     -------
     Tensor
-        Sum over pairs of weight * MMD^2 (biased V-statistic).
+        Sum over pairs of weight * MMD^2.
     """
-    within_moved = laplace_kernel(moved, moved, bandwidth).mean((-2, -1))
-    within_target = laplace_kernel(targets, targets, bandwidth).mean((-2, -1))
-    across = laplace_kernel(moved, targets[arrival], bandwidth).mean((-2, -1))
-    return (weight * (within_moved + within_target[arrival] - 2 * across)).sum()
+    how = (bandwidth, kernel)
+    within = [_mean_within(kernel_matrix(cells, cells, *how), unbiased) for cells in (moved, targets)]
+    across = kernel_matrix(moved, targets[arrival], *how).mean((-2, -1))
+    return (weight * (within[0] + within[1][arrival] - 2 * across)).sum()
 
 
-def kinetic_energy(velocity: Tensor) -> Tensor:
+def _mean_within(similarity: Tensor, unbiased: bool) -> Tensor:
+    """Mean over the pairs of one crowd (..., n, n), with or without the pairs of a cell with itself."""
+    if not unbiased:
+        return similarity.mean((-2, -1))
+    n = similarity.shape[-1]
+    itself = similarity.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return (similarity.sum((-2, -1)) - itself) / (n * (n - 1))
+
+
+def kinetic_energy(velocity: Tensor, counts: Tensor | None = None) -> Tensor:
     """Mean squared speed per dimension.
 
     Parameters
     ----------
     velocity : Tensor (..., D)
         dz/dt of any number of cells and times.
+    counts : Tensor (...), optional
+        Which of them count, 1 or 0; all by default.
 
     Returns
     -------
     Tensor
-        Mean over cells, times and dimensions.
+        Mean over the cells and times that count, and over dimensions.
     """
-    return velocity.square().mean()
+    squares = velocity.square().mean(-1)
+    return squares.mean() if counts is None else (counts * squares).sum() / counts.sum()

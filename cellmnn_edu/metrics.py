@@ -9,10 +9,14 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
 # POT's default of 1e5 pivots does not converge for a few thousand cells: it warns and returns a wrong value.
 MAX_PIVOTS = 2_000_000
+
+KERNELS = ("laplace", "gaussian", "energy")
 
 
 class NoiseFloor(NamedTuple):
@@ -48,8 +52,8 @@ def _clouds(x: ArrayLike | torch.Tensor, y: ArrayLike | torch.Tensor) -> tuple[n
     return clouds[0], clouds[1]
 
 
-def transport_plan(x: ArrayLike, y: ArrayLike) -> np.ndarray:
-    """Exact optimal coupling of two clouds for the Euclidean cost, uniform weights.
+def transport_plan(x: ArrayLike, y: ArrayLike, power: int = 1) -> np.ndarray:
+    """Exact optimal coupling of two clouds, uniform weights.
 
     Parameters
     ----------
@@ -57,6 +61,9 @@ def transport_plan(x: ArrayLike, y: ArrayLike) -> np.ndarray:
         Cells that give the mass 1/n each.
     y : array_like (m, D)
         Cells that receive the mass 1/m each.
+    power : {1, 2}
+        Cost of a pair: their Euclidean distance to this power. With 2, straight lines between partners are the
+        path of least energy.
 
     Returns
     -------
@@ -70,7 +77,7 @@ def transport_plan(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     RuntimeError
         If the network simplex did not converge.
     """
-    plan, _ = _solve(*_clouds(x, y))
+    plan, _ = _solve(*_clouds(x, y), power)
     return plan
 
 
@@ -94,18 +101,18 @@ def wasserstein(x: ArrayLike, y: ArrayLike) -> float:
     RuntimeError
         If the network simplex did not converge.
     """
-    _, cost = _solve(*_clouds(x, y))
+    _, cost = _solve(*_clouds(x, y), 1)
     return cost
 
 
-def _solve(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
+def _solve(x: np.ndarray, y: np.ndarray, power: int) -> tuple[np.ndarray, float]:
     import ot  # slow to import, and only distances need it
     from scipy.spatial.distance import cdist  # ot.dist is off by 1e-8 for cells that coincide
 
     with warnings.catch_warnings():
         # Reported below, as an error: a distance that did not converge is no distance.
         warnings.simplefilter("ignore")
-        plan, log = ot.emd([], [], cdist(x, y), numItermax=MAX_PIVOTS, log=True)
+        plan, log = ot.emd([], [], cdist(x, y) ** power, numItermax=MAX_PIVOTS, log=True)
     if log["warning"] is not None:
         raise RuntimeError(
             f"Optimal transport between {len(x)} and {len(y)} cells did not converge in {MAX_PIVOTS} pivots "
@@ -114,58 +121,131 @@ def _solve(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
     return plan, float(log["cost"])
 
 
-def laplace_kernel(x: torch.Tensor, y: torch.Tensor, bandwidth: float) -> torch.Tensor:
-    """Laplace kernel exp(-mean_d |x_d - y_d| / bandwidth) of every pair.
+def kernel_matrix(
+    x: torch.Tensor, y: torch.Tensor, bandwidth: float | Sequence[float] = 1.0, kernel: str = "laplace"
+) -> torch.Tensor:
+    """Similarity of every pair of cells.
 
     Parameters
     ----------
     x, y : Tensor (..., n, D), (..., m, D)
         Clouds; leading dimensions are broadcast.
-    bandwidth : float
-        Mean absolute difference per dimension at which the kernel has fallen to 1/e.
+    bandwidth : float or sequence of float
+        Difference per dimension at which the kernel has fallen to 1/e (laplace) or exp(-1/2) (gaussian). Several
+        bandwidths give the mean of their kernels.
+    kernel : {"laplace", "gaussian", "energy"}
+        exp(-mean_d |x_d - y_d| / s), exp(-mean_d (x_d - y_d)^2 / (2 s^2)), or -|x - y|, which turns the MMD into the
+        energy distance and has no bandwidth.
 
     Returns
     -------
     Tensor (..., n, m)
+
+    Raises
+    ------
+    ValueError
+        For an unknown kernel.
     """
-    return torch.exp(torch.cdist(x, y, p=1) * (-1 / (x.shape[-1] * bandwidth)))
+    if kernel == "energy":
+        return -torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    widths = [bandwidth] if isinstance(bandwidth, (int, float, np.number)) else bandwidth
+    if kernel == "laplace":
+        far = torch.cdist(x, y, p=1) / x.shape[-1]
+        kernels = [torch.exp(far * (-1 / width)) for width in widths]
+    elif kernel == "gaussian":
+        # Not through cdist: its square root has no gradient where two cells coincide.
+        far = (x[..., :, None, :] - y[..., None, :, :]).square().mean(-1)
+        kernels = [torch.exp(far * (-0.5 / width**2)) for width in widths]
+    else:
+        raise ValueError(f"Expected kernel to be one of {', '.join(KERNELS)}; got {kernel!r}.")
+    return kernels[0] if len(kernels) == 1 else torch.stack(kernels).mean(0)
 
 
-def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float = 1.0) -> float:
-    """Squared maximum mean discrepancy, biased V-statistic, Laplace kernel: the quantity the loss adds up.
+def median_bandwidth(x: ArrayLike, seed: int = 0) -> float:
+    """Median over pairs of cells of the mean absolute difference per dimension, from at most 1000 cells.
+
+    Parameters
+    ----------
+    x : array_like (n, D)
+        Cells; not those that are held out.
+    seed : int
+        Of the choice of 1000.
+
+    Returns
+    -------
+    float
+        A bandwidth for the Laplace kernel, the "median heuristic".
+    """
+    from scipy.spatial.distance import pdist
+
+    cells, _ = _clouds(x, x)
+    cells = np.random.default_rng(seed).permutation(cells)[:1000]
+    return float(np.median(pdist(cells, "cityblock"))) / cells.shape[1]
+
+
+def mmd(
+    x: ArrayLike,
+    y: ArrayLike,
+    bandwidth: float | Sequence[float] = 1.0,
+    kernel: str = "laplace",
+    unbiased: bool = False,
+) -> float:
+    """Squared maximum mean discrepancy: the quantity the loss adds up.
 
     Parameters
     ----------
     x, y : array_like (n, D), (m, D)
         Two clouds of cells in the same coordinates.
-    bandwidth : float
-        Width of the kernel, see `laplace_kernel`.
+    bandwidth : float or sequence of float
+        Width of the kernel, see `kernel_matrix`.
+    kernel : {"laplace", "gaussian", "energy"}
+        See `kernel_matrix`.
+    unbiased : bool
+        Leave out each cell's similarity to itself (U-statistic). By default it is counted (V-statistic), as in the
+        paper.
 
     Returns
     -------
     float
-        mean k(x,x') + mean k(y,y') - 2 mean k(x,y), zero for identical clouds and never negative.
+        mean k(x,x') + mean k(y,y') - 2 mean k(x,y). The V-statistic is zero for identical clouds and never negative;
+        the U-statistic is zero on average for two samples of one population, and so at times negative.
 
     Raises
     ------
     ValueError
-        For empty, non-finite or mismatched clouds, or a bandwidth that is not positive.
+        For empty, non-finite or mismatched clouds, a bandwidth that is not positive, or one cell and ``unbiased``.
 
     Notes
     -----
-    Source: Gretton et al. 2012, JMLR 13:723, equation 5, for the biased statistic.
+    Source: Gretton et al. 2012, JMLR 13:723, equations 3 (unbiased) and 5 (biased).
     """
-    if not 0 < bandwidth < np.inf:
-        raise ValueError(f"Expected a positive bandwidth, got {bandwidth}.")
+    check_bandwidth(bandwidth)
     a, b = (torch.from_numpy(cloud) for cloud in _clouds(x, y))
-    within = _mean_kernel(a, a, bandwidth) + _mean_kernel(b, b, bandwidth)
-    return max(0.0, within - 2 * _mean_kernel(a, b, bandwidth))
+    if unbiased and min(len(a), len(b)) < 2:
+        raise ValueError("Expected at least two cells in each cloud for the unbiased MMD: it compares different cells.")
+    how = (bandwidth, kernel)
+    within = sum(_mean_kernel(cloud, cloud, *how, without_self=unbiased) for cloud in (a, b))
+    squared = within - 2 * _mean_kernel(a, b, *how)
+    return squared if unbiased else max(0.0, squared)
 
 
-def _mean_kernel(x: torch.Tensor, y: torch.Tensor, bandwidth: float) -> float:
+def check_bandwidth(bandwidth: object) -> None:
+    """Raise ValueError unless this is a positive number or a non-empty sequence of them."""
+    widths = [bandwidth] if np.ndim(bandwidth) == 0 else list(bandwidth)
+    real = all(isinstance(w, (int, float, np.number)) and not isinstance(w, bool) and 0 < w < np.inf for w in widths)
+    if not widths or not real:
+        raise ValueError(f"Expected a positive bandwidth, or several of them; got {bandwidth!r}.")
+
+
+def _mean_kernel(
+    x: torch.Tensor, y: torch.Tensor, bandwidth: float | Sequence[float], kernel: str, without_self: bool = False
+) -> float:
     # In slices, so that 100 000 cells need megabytes and not gigabytes.
-    sums = [laplace_kernel(part, y, bandwidth).sum().item() for part in x.split(1024)]
-    return sum(sums) / (len(x) * len(y))
+    total = sum(kernel_matrix(part, y, bandwidth, kernel).sum().item() for part in x.split(1024))
+    if not without_self:
+        return total / (len(x) * len(y))
+    itself = 0.0 if kernel == "energy" else 1.0
+    return (total - itself * len(x)) / (len(x) * (len(x) - 1))
 
 
 def noise_floor(truth: ArrayLike, n_first: int, n_second: int, n_repeats: int = 20, seed: int = 0) -> NoiseFloor:

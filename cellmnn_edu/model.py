@@ -39,11 +39,14 @@ class CellMNN(nn.Module):
         Units per hidden layer and number of hidden layers (LeakyReLU).
     seed : int
         Of the initial weights.
+    time_range : (float, float), optional
+        First and last time, which the network then sees as 0 and 1. By default it sees the times as they are.
+        Operators are per unit of real time either way.
 
     Raises
     ------
     ValueError
-        For an unknown head or sizes below 1.
+        For an unknown head, sizes below 1, or a range that is none.
 
     Notes
     -----
@@ -59,24 +62,24 @@ class CellMNN(nn.Module):
         width: int = 96,
         depth: int = 4,
         seed: int = 0,
+        time_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         check_integers(1, dim=dim, width=width, depth=depth)
         check_integers(0, seed=seed)
-        self.dim, self.head, self.affine = dim, head, affine
-        sizes = [dim + 1, *[width] * depth]
-        layers: list[nn.Module] = []
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(seed))
-            for n_in, n_out in pairwise(sizes):
-                layers += [_kaiming(nn.Linear(n_in, n_out)), nn.LeakyReLU()]
-            last = _kaiming(nn.Linear(width, head_size(head, dim, affine)))
-        # Operators start small: at first almost no cell moves.
-        last.weight.data *= 0.01
-        self.network = nn.Sequential(*layers, last)
+        self.dim, self.head, self.affine, self.time_range = dim, head, affine, _checked_range(time_range)
+        self.network = mlp(dim + 1, head_size(head, dim, affine), width, depth, seed)
+
+    @classmethod
+    def paper(cls, dim: int, seed: int = 0) -> CellMNN:
+        """The model of the paper: eigen head without offset, 4 x 96 units, time as it is labelled."""
+        return cls(dim, head="eigen", affine=False, width=96, depth=4, seed=seed)
 
     def forward(self, z: Tensor, t: Tensor) -> EigenOperator | DenseOperator | RotationalOperator:
         """Operators of the cells z (n, D) at the times t (n,): the one place where A is built."""
+        if self.time_range is not None:
+            first, last = self.time_range
+            t = (t - first) / (last - first)
         return build(self.head, self.network(torch.cat([z, t[:, None]], dim=1)), self.dim)
 
     def operator(self, z: Array, t: float | Array) -> Array:
@@ -181,6 +184,33 @@ class CellMNN(nn.Module):
         return times.expand(len(x))
 
 
+def mlp(n_in: int, n_out: int, width: int = 96, depth: int = 4, seed: int = 0) -> nn.Sequential:
+    """The network of every method that learns: LeakyReLU layers whose first answers are close to zero.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Numbers that go in and come out.
+    width, depth : int
+        Units per hidden layer and number of hidden layers.
+    seed : int
+        Of the initial weights (Kaiming; biases zero; the last layer times 0.01).
+
+    Returns
+    -------
+    Sequential
+    """
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed))
+        for before, after in pairwise([n_in, *[width] * depth]):
+            layers += [_kaiming(nn.Linear(before, after)), nn.LeakyReLU()]
+        last = _kaiming(nn.Linear(width, n_out))
+    # Start small: at first almost no cell moves.
+    last.weight.data *= 0.01
+    return nn.Sequential(*layers, last)
+
+
 def check_integers(least: int, **values: object) -> None:
     """Raise ValueError unless every value is an integer (no bool) of at least `least`."""
     for name, value in values.items():
@@ -192,3 +222,12 @@ def _kaiming(layer: nn.Linear) -> nn.Linear:
     nn.init.kaiming_normal_(layer.weight, nonlinearity="leaky_relu")
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def _checked_range(time_range: tuple[float, float] | None) -> tuple[float, float] | None:
+    if time_range is None:
+        return None
+    first, last = (float(t) for t in time_range)
+    if not -float("inf") < first < last < float("inf"):
+        raise ValueError(f"Expected time_range as (first, last) with first < last, got {time_range!r}.")
+    return first, last

@@ -262,6 +262,47 @@ class Snapshots:
         )
         return train, held
 
+    def hold_back(self, fraction: float, seed: int = 0) -> tuple[Snapshots, Snapshots]:
+        """Keep a share of the cells of every snapshot from training, to check on.
+
+        Parameters
+        ----------
+        fraction : float
+            Between 0 and 1; at least one cell of each snapshot stays on either side.
+        seed : int
+            Of the choice.
+
+        Returns
+        -------
+        rest, kept : Snapshots
+            In the coordinates of this one, which are not fitted anew.
+
+        Raises
+        ------
+        ValueError
+            If a snapshot has fewer than two cells.
+        """
+        if not 0 < fraction < 1 or min(map(len, self.states)) < 2:
+            raise ValueError(
+                f"Expected a fraction between 0 and 1 and at least two cells at every time, got {fraction} and "
+                f"{min(map(len, self.states))}: there is nothing to keep back."
+            )
+        rng = np.random.default_rng(seed)
+        sides: tuple[list, list] = ([], [])
+        for state in self.states:
+            n_kept = min(max(1, round(fraction * len(state))), len(state) - 1)
+            order = rng.permutation(len(state))
+            sides[0].append(np.sort(order[n_kept:]))
+            sides[1].append(np.sort(order[:n_kept]))
+        return tuple(
+            replace(
+                self,
+                states=[state[rows] for state, rows in zip(self.states, side, strict=True)],
+                raw=[raw[rows] for raw, rows in zip(self.raw, side, strict=True)],
+            )
+            for side in sides
+        )
+
     def _check_inner(self, index: int) -> None:
         last = len(self.times) - 1
         is_int = isinstance(index, (int, np.integer)) and not isinstance(index, bool)

@@ -1,75 +1,74 @@
-"""Train a CellMNN on snapshots: one loop, readable from top to bottom."""
+"""Train a CellMNN on snapshots: settings, what is minimised, and when to stop. The loop itself is in `loop`."""
 
 from __future__ import annotations
 
-import time
-import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ._progress import progress_bar
-from .losses import kinetic_energy, mmd_loss
-from .model import CellMNN, check_integers
+from .checkpoint import Checkpoint, fingerprint
+from .loop import SCHEDULES, History, Watch, optimise
+from .metrics import KERNELS, check_bandwidth, median_bandwidth, mmd, wasserstein
+from .model import check_integers
+from .objectives import CrowdMatching, FrozenMatching, Penalties, VelocityMatching
+from .paths import PATHS, PathSampler
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
-    from .snapshots import Snapshots
+    from .model import CellMNN
+    from .snapshots import HeldOut, Snapshots
 
-# Points between a cell's start and the last time at which its speed is charged.
-KINETIC_POINTS = 5
-
-
-@dataclass
-class History:
-    """What happened during training.
-
-    Attributes
-    ----------
-    terms : list of dict
-        One entry per logged step: step, loss, and its terms mmd, kinetic and barrier (already weighted).
-    steps : int
-        Steps done; fewer than asked for after an interruption.
-    seconds : float
-        Wall time.
-    device : str
-        Where it ran.
-    """
-
-    terms: list[dict[str, float]] = field(default_factory=list)
-    steps: int = 0
-    seconds: float = 0.0
-    device: str = "cpu"
-
-    def to_frame(self) -> pd.DataFrame:
-        """The logged terms as a table, one row per logged step."""
-        import pandas as pd
-
-        columns = ["step", "loss", "mmd", "kinetic", "barrier"]
-        return pd.DataFrame(self.terms, columns=columns).set_index("step")
+OBJECTIVES = ("mmd", "flow-matching", "frozen-matching")
+# What `fit` takes where nothing else is said. "epochs" and "check_epochs" count passes of batch_size cells.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {"steps": 1500, "lr": 1e-3, "kinetic_times": 5, "patience": 0, "check_every": 100},
+    "paper": {"epochs": 1000, "lr": 2e-4, "kinetic_times": 0.1, "patience": 10, "check_epochs": 10},
+}
+# Cells of a snapshot that a check looks at: enough for a score, and quick.
+CHECKED_CELLS = 1000
+# Moves of a model that was trained on velocities are made of this many steps when it is checked.
+CHECK_STEPS = 20
 
 
 def fit(
     model: CellMNN,
     train: Snapshots,
-    steps: int = 1500,
+    steps: int | None = None,
     seed: int = 0,
-    lr: float = 1e-3,
+    lr: float | None = None,
     l_kin: float = 0.1,
     gamma: float = 0.1,
-    bandwidth: float = 1.0,
+    bandwidth: float | Sequence[float] | str = 1.0,
     batch_size: int = 200,
+    l1: float = 0.0,
+    deviation: float = 0.0,
+    objective: str = "mmd",
+    path: str = "straight",
     device: str = "auto",
     progress: bool = True,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    *,
+    preset: str = "default",
+    l_barrier: float = 1.0,
+    kernel: str = "laplace",
+    unbiased: bool = False,
+    kinetic_times: float | None = None,
+    schedule: str = "constant",
+    ema: float = 0.0,
+    patience: int | None = None,
+    check_every: int | None = None,
+    held_back: float = 0.1,
+    leaky_stopping: HeldOut | None = None,
+    checkpoint_every: int = 100,
+    callback: Callable[[History], None] | None = None,
 ) -> History:
-    """Train `model` in place for a fixed number of steps: nothing outside `train` is ever looked at.
-
-    Each step moves `batch_size` cells, spread evenly over all times but the last, to every later time in closed
-    form, and compares the crowds with `batch_size` observed cells per time.
+    """Train `model` in place; nothing outside `train` is looked at (unless `leaky_stopping` asks for it).
 
     Parameters
     ----------
@@ -77,130 +76,197 @@ def fit(
         Its dimension must be that of the snapshots. It stays on the device it was trained on.
     train : Snapshots
         At least two times.
-    steps : int
-        Number of optimiser steps.
+    steps : int, optional
+        Optimiser steps in all, those of a resumed run included. By default the preset's (1500).
     seed : int
         Of the batches. Same seed, same machine, same weights to the last bit on a CPU.
-    lr : float
-        Learning rate of AdamW (weight decay 1e-5).
+    lr : float, optional
+        Learning rate of AdamW (weight decay 1e-5). By default the preset's (1e-3).
     l_kin : float
-        Weight of the kinetic energy.
+        Weight of the kinetic energy; objective "mmd" only.
     gamma : float
-        Discount for each training snapshot that is skipped between source and target.
-    bandwidth : float
-        Of the Laplace kernel.
+        Discount for each training snapshot skipped between source and target; objective "mmd" only.
+    bandwidth : float, sequence of float or "median"
+        Of the kernel of the MMD; "median" is `metrics.median_bandwidth` of the training cells.
     batch_size : int
-        Source cells in all, and target cells per time.
+        "mmd": source cells in all, and target cells per time. Matching: chains of matched cells.
+    l1, deviation, l_barrier : float
+        Weights of the `Penalties`. `deviation` ties the operators of different cells together.
+    objective : {"mmd", "flow-matching", "frozen-matching"}
+        Match crowds; match velocities of paths through matched cells (then move cells with many steps, see
+        `CellMNN.propagate`); or carry cells along these paths with one frozen operator each.
+    path : {"straight", "spline"}
+        Of the two matching objectives, see `PathSampler`.
     device : str
         "auto" takes cuda where there is one, else cpu; or any name PyTorch knows.
     progress : bool
         Show a progress bar.
+    checkpoint : path, optional
+        File that keeps the run, replaced every `checkpoint_every` steps and at the end.
+    resume : bool
+        Go on from that file if it exists; the result is bit-identical to an uninterrupted run on the same CPU.
+    preset : {"default", "paper"}
+        Where steps, lr, kinetic_times, patience and check_every come from when they are not given. "paper": at most
+        1000 epochs (cells / batch_size steps each), lr 2e-4, a kinetic grid of 0.1, and early stopping, which checks
+        every 10 epochs with patience 10 - here on cells held back from the training snapshots.
+    kernel : {"laplace", "gaussian", "energy"}
+        Of the MMD.
+    unbiased : bool
+        U-statistic instead of V-statistic.
+    kinetic_times : int or float, optional
+        Where speed is charged: an int is a number of points from each cell's start to the last time, a float the
+        step of a time grid.
+    schedule : {"constant", "cosine"}
+        Of the learning rate; cosine falls to zero at the last step.
+    ema : float
+        Decay of an exponential moving average of the weights, which the model gets in the end; 0 for none.
+    patience : int, optional
+        Stop after this many checks without a better score, and keep the best weights; 0 runs all steps.
+    check_every : int, optional
+        Steps between two checks.
+    held_back : float
+        With `patience`: share of every training snapshot that is not trained on but checked: cells are moved from
+        each time to the next, and the squared MMDs added up.
+    leaky_stopping : HeldOut, optional
+        Check the W1 on these held-out cells instead, as published code does. Only to measure what that leak is
+        worth; `History.leaky` says that it was done.
+    checkpoint_every : int
+        Steps between two saves.
+    callback : callable, optional
+        Called with the History whenever it is logged (every 10 steps), for example a live plot.
 
     Returns
     -------
     History
-        Ctrl-C ends training early with a warning; the model keeps the weights reached so far.
+        Ctrl-C ends training after the current step with a warning, and saves the checkpoint if there is one.
 
     Raises
     ------
     ValueError
-        For a dimension that does not match, or settings out of range.
+        For a dimension that does not match, settings out of range, or a checkpoint of another run.
+    FileExistsError
+        For an existing checkpoint without ``resume=True``.
     FloatingPointError
         If the loss stops being finite; names the step and the term.
 
     Notes
     -----
-    Source: von Bassewitz et al. 2026, arXiv:2510.02903, with two differences: the number of steps is fixed, where
-    the released code stops by the score on the held-out cells, and the learning rate is 1e-3 instead of 2e-4. The
-    kinetic energy is a mean over five points between a cell's start and the last time.
+    Source: von Bassewitz et al. 2026, arXiv:2510.02903. Flow matching of operators, the penalty on their deviation
+    and the affine lift are ours.
     """
-    tiny, most = 1e-12, 1e12
-    numbers = {
-        "lr": (lr, tiny, most),
-        "bandwidth": (bandwidth, tiny, most),
-        "l_kin": (l_kin, 0, most),
-        "gamma": (gamma, 0, 1),
-    }
-    _check(model, train, steps, batch_size, seed, numbers)
-    device = pick_device(device)
-    model.to(device).train()
-    sampler = _Sampler(train, batch_size, seed, model.network[0].weight.to(device))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=1e-5)
-    history = History(device=device)
-    start = time.perf_counter()
-    bar = progress_bar(range(1, steps + 1), show=progress, desc="training", unit="step")
-    try:
-        for step in bar:
-            terms = _loss_terms(model, sampler, l_kin, gamma, bandwidth)
-            loss = sum(terms.values())
-            if not torch.isfinite(loss):
-                raise FloatingPointError(_explosion(step, terms))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            history.steps = step
-            if step == 1 or step % 10 == 0:
-                logged = {name: term.item() for name, term in terms.items()}
-                history.terms.append({"step": step, "loss": loss.item(), **logged})
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-    except KeyboardInterrupt:
-        message = f"Interrupted after {history.steps} of {steps} steps; the model keeps the weights of that step."
-        warnings.warn(message, stacklevel=2)
-    history.seconds = time.perf_counter() - start
-    if not all(torch.isfinite(weight).all() for weight in model.parameters()):
-        raise FloatingPointError(_explosion(history.steps, {"weights": torch.tensor(torch.nan)}))
-    model.eval()
+    given = {name: value for name, value in locals().items() if name in SETTINGS}
+    settings = Settings(**_complete(given, PRESETS[_one_of("preset", preset, PRESETS)], train, batch_size))
+    if model.dim != train.dim:
+        raise ValueError(
+            f"Expected a model of the snapshots' dimension {train.dim}, got CellMNN(dim={model.dim}): "
+            f"build it with CellMNN({train.dim})."
+        )
+    model.to(pick_device(device)).train()
+    keeper = None
+    if checkpoint is not None:
+        identity = settings.identity() | {"leaky": leaky_stopping is not None, "data": fingerprint(train)}
+        keeper = Checkpoint(checkpoint, {"version": _version(), "model": repr(model), **identity}, resume)
+    watch = None
+    if settings.patience:
+        if leaky_stopping is None:
+            train, kept = train.hold_back(held_back, seed=seed)
+            score = partial(_held_back_score, model, kept, settings)
+        else:
+            score = partial(_leaky_score, model, leaky_stopping, settings)
+        watch = Watch(score, settings.check_every, settings.patience)
+    history = optimise(
+        model, _objective(model, train, settings), settings.steps, settings.lr, schedule=schedule, ema=ema,
+        watch=watch, keeper=keeper, keep_every=checkpoint_every, progress=progress, callback=callback,
+    )  # fmt: skip
+    history.leaky = watch is not None and leaky_stopping is not None
     return history
 
 
-class _Sampler:
-    """Draws source and target cells of every training time; knows nothing but the training snapshots."""
+@dataclass(frozen=True)
+class Settings:
+    """The choices of `fit` that decide the weights (its docstring explains them), checked."""
 
-    def __init__(self, train: Snapshots, batch_size: int, seed: int, like: Tensor) -> None:
-        self.rng = torch.Generator().manual_seed(int(seed))  # on the CPU: the same batches on every device
-        self.states = [torch.as_tensor(state).to(like) for state in train.states]
-        self.times = torch.as_tensor(train.times).to(like)
-        n_times = len(self.times)
-        self.n_source = max(1, batch_size // (n_times - 1))
-        self.n_target = batch_size
-        # Ordered pairs: source time s = departure, target time k + 1 with k = arrival >= s.
-        self.departure, self.arrival = torch.triu_indices(n_times - 1, n_times - 1, device=like.device)
+    steps: int
+    seed: int
+    lr: float
+    l_kin: float
+    gamma: float
+    bandwidth: float | Sequence[float] | str
+    batch_size: int
+    l1: float
+    deviation: float
+    objective: str
+    path: str
+    l_barrier: float
+    kernel: str
+    unbiased: bool
+    kinetic_times: float
+    schedule: str
+    ema: float
+    patience: int
+    check_every: int
+    held_back: float
 
-    def _draw(self, state: Tensor, n: int) -> Tensor:
-        """N cells of one time, with replacement only where there are too few."""
-        if n <= len(state):
-            rows = torch.randperm(len(state), generator=self.rng)[:n]
-        else:
-            rows = torch.randint(len(state), (n,), generator=self.rng)
-        return state[rows.to(state.device)]
+    def __post_init__(self) -> None:
+        check_integers(0, steps=self.steps, seed=self.seed, patience=self.patience)
+        check_integers(1, batch_size=self.batch_size, check_every=self.check_every)
+        tiny, most = 1e-12, 1e12
+        _check_numbers(0, 1, gamma=self.gamma)
+        _check_numbers(0, most, l_kin=self.l_kin, l1=self.l1, deviation=self.deviation, l_barrier=self.l_barrier)
+        _check_numbers(tiny, most, lr=self.lr, kinetic_times=self.kinetic_times)
+        _check_numbers(0, 1 - tiny, ema=self.ema)
+        _check_numbers(tiny, 0.5, held_back=self.held_back)
+        _one_of("objective", self.objective, OBJECTIVES)
+        _one_of("path", self.path, PATHS)
+        _one_of("kernel", self.kernel, KERNELS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        if self.bandwidth != "median":
+            check_bandwidth(self.bandwidth)
 
-    def sources(self) -> tuple[Tensor, Tensor]:
-        """Cells (S * n, D) of all times but the last, and their times (S * n,)."""
-        cells = torch.cat([self._draw(state, self.n_source) for state in self.states[:-1]])
-        return cells, self.times[:-1].repeat_interleave(self.n_source)
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with the run that goes on from it: not the number of steps.
 
-    def targets(self) -> Tensor:
-        """Cells (K, m, D) of all times but the first."""
-        return torch.stack([self._draw(state, self.n_target) for state in self.states[1:]])
+        Unless the learning rate depends on it.
+        """
+        chosen = {**asdict(self), "seed": int(self.seed)}
+        steps = chosen.pop("steps")
+        return chosen | ({"steps": steps} if self.schedule == "cosine" else {})
 
 
-def _loss_terms(model: CellMNN, sampler: _Sampler, l_kin: float, gamma: float, bandwidth: float) -> dict[str, Tensor]:
-    """One batch: operators once, all target times at once."""
-    z, t = sampler.sources()
-    operator = model(z, t)
-    later = sampler.times[1:]
-    # Earlier targets are not used; staying put there keeps their exponentials harmless.
-    dt = (later[:, None] - t).clamp(min=0)
-    moved = operator.flow(z, dt).view(len(later), len(later), sampler.n_source, model.dim)
-    moved = moved[sampler.arrival, sampler.departure]
-    weight = gamma ** (sampler.arrival - sampler.departure).to(z)
-    fractions = torch.linspace(0, 1, KINETIC_POINTS, dtype=z.dtype, device=z.device)
-    path = operator.flow(z, fractions[:, None] * (sampler.times[-1] - t))
-    return {
-        "mmd": mmd_loss(moved, sampler.targets(), sampler.arrival, weight, bandwidth),
-        "kinetic": l_kin * kinetic_energy(operator.apply(path)),
-        "barrier": operator.barrier(),
-    }
+SETTINGS = tuple(Settings.__dataclass_fields__)
+
+
+def _objective(
+    model: CellMNN, train: Snapshots, settings: Settings
+) -> CrowdMatching | VelocityMatching | FrozenMatching:
+    """Ready to be called once a step."""
+    s = settings
+    penalties = Penalties(s.l_barrier, s.l1, s.deviation)
+    if s.objective == "mmd":
+        bandwidth = median_bandwidth(np.concatenate(train.states)) if s.bandwidth == "median" else s.bandwidth
+        return CrowdMatching(
+            model, train, s.batch_size, s.seed, penalties, s.l_kin, s.gamma, bandwidth, s.kernel, s.unbiased,
+            s.kinetic_times,
+        )  # fmt: skip
+    paths = PathSampler(train, s.batch_size, s.seed, next(model.parameters()), path=s.path)
+    return (VelocityMatching if s.objective == "flow-matching" else FrozenMatching)(model, paths, penalties)
+
+
+def _held_back_score(model: CellMNN, kept: Snapshots, settings: Settings) -> float:
+    """Squared MMD of the cells kept back, moved from each time to the next, against those of the next, added up."""
+    n_steps = CHECK_STEPS if settings.objective == "flow-matching" else 1
+    score = 0.0
+    for k, later in enumerate(kept.states[1:]):
+        moved = model.propagate(kept.states[k][:CHECKED_CELLS], kept.times[k], kept.times[k + 1], n_steps)
+        score += mmd(moved, later[:CHECKED_CELLS])
+    return score
+
+
+def _leaky_score(model: CellMNN, held: HeldOut, settings: Settings) -> float:
+    """W1 on the very cells that the result will be judged on."""
+    n_steps = CHECK_STEPS if settings.objective == "flow-matching" else 1
+    moved = model.propagate(held.previous[:CHECKED_CELLS], held.previous_time, held.time, n_steps)
+    return wasserstein(moved, held.state[:CHECKED_CELLS])
 
 
 def pick_device(device: str = "auto") -> str:
@@ -216,30 +282,29 @@ def pick_device(device: str = "auto") -> str:
     return str(device)
 
 
-def _check(
-    model: CellMNN,
-    train: Snapshots,
-    steps: int,
-    batch_size: int,
-    seed: int,
-    numbers: dict[str, tuple[float, float, float]],
-) -> None:
-    if model.dim != train.dim:
-        raise ValueError(
-            f"Expected a model of the snapshots' dimension {train.dim}, got CellMNN(dim={model.dim}): "
-            f"build it with CellMNN({train.dim})."
-        )
-    check_integers(0, steps=steps, seed=seed)
+def _complete(given: dict[str, Any], preset: dict[str, Any], train: Snapshots, batch_size: int) -> dict[str, Any]:
+    """What was given, and where it is None what the preset says."""
     check_integers(1, batch_size=batch_size)
-    for name, (value, least, most) in numbers.items():
+    per_epoch = max(1, sum(map(len, train.states)) // batch_size)
+    epochs = {"epochs": "steps", "check_epochs": "check_every"}
+    filled = {epochs.get(name, name): v * per_epoch if name in epochs else v for name, v in preset.items()}
+    return {name: filled[name] if value is None else value for name, value in given.items()}
+
+
+def _one_of(name: str, value: object, known: Iterable[str]) -> str:
+    if value not in known:
+        raise ValueError(f"Expected {name} to be one of {', '.join(known)}; got {value!r}.")
+    return value
+
+
+def _check_numbers(least: float, most: float, **values: object) -> None:
+    for name, value in values.items():
         real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (real and least <= value <= most):
             raise ValueError(f"Expected {name} to be a number from {least:g} to {most:g}, got {value!r}.")
 
 
-def _explosion(step: int, terms: dict[str, Tensor]) -> str:
-    culprits = [name for name, term in terms.items() if not torch.isfinite(term)]
-    return (
-        f"The loss is not finite at step {step} (term: {', '.join(culprits)}): the model is of no use any more. "
-        "Build it anew, and try a smaller lr, a larger l_kin, or look for outlying cells."
-    )
+def _version() -> str:
+    from . import __version__
+
+    return __version__

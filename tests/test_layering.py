@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cellmnn_edu"
 ORDER = [
     "_progress",
+    "_grid",
     "datasets",
     "simulate",
     "snapshots",
@@ -19,6 +20,10 @@ ORDER = [
     "linearize",
     "model",
     "losses",
+    "paths",
+    "objectives",
+    "checkpoint",
+    "loop",
     "training",
     "baselines",
     "evaluation",

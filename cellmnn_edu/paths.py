@@ -1,0 +1,178 @@
+"""Lines through snapshots: cells of neighbouring times are matched, and a path is laid through each chain of partners.
+
+Regressing on the velocities of such paths is flow matching; it needs no solver and no distance between crowds.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .metrics import transport_plan
+
+if TYPE_CHECKING:
+    from .snapshots import Snapshots
+
+COUPLINGS = ("independent", "minibatch", "full")
+PATHS = ("straight", "spline")
+
+
+class PathSampler:
+    """Draws chains of matched cells through all training times, and points on their paths.
+
+    Parameters
+    ----------
+    train : Snapshots
+        At least two times; nothing else is looked at.
+    batch_size : int
+        Chains per draw.
+    seed : int
+        Of the draws.
+    like : Tensor
+        Dtype and device of what is drawn.
+    coupling : {"independent", "minibatch", "full"}
+        Partners at random; by the exact plan between the cells drawn; or from the exact plan between the whole
+        snapshots, computed once. Plans are for the squared Euclidean cost.
+    path : {"straight", "spline"}
+        Straight lines from time to time, or one natural cubic spline through all times.
+    noise_std : float
+        Standard deviation of Gaussian noise on the points (not on the velocities).
+
+    Raises
+    ------
+    ValueError
+        For an unknown coupling or path, or fewer than two times.
+
+    Notes
+    -----
+    Sources: Lipman et al. 2023, arXiv:2210.02747, and Tong et al. 2024, arXiv:2302.00482, for the straight paths;
+    the spline is as in multi-marginal flow matching (Rohbeck et al. 2025).
+    """
+
+    def __init__(
+        self,
+        train: Snapshots,
+        batch_size: int,
+        seed: int,
+        like: Tensor,
+        coupling: str = "minibatch",
+        path: str = "straight",
+        noise_std: float = 0.0,
+    ) -> None:
+        if coupling not in COUPLINGS or path not in PATHS:
+            raise ValueError(
+                f"Expected coupling one of {', '.join(COUPLINGS)} and path one of {', '.join(PATHS)}; got {coupling!r} "
+                f"and {path!r}."
+            )
+        if len(train.times) < 2:
+            raise ValueError("Expected snapshots of at least two times: one snapshot has no partner.")
+        self.rng = torch.Generator().manual_seed(int(seed))
+        self.states = [torch.as_tensor(state).to(like) for state in train.states]
+        self.times = torch.as_tensor(train.times).to(like)
+        self.n, self.coupling, self.noise_std = batch_size, coupling, noise_std
+        self.knot_weights = torch.as_tensor(_spline_slopes(train.times)).to(like) if path == "spline" else None
+        self.plans = [_row_plan(x, y) for x, y in pairwise(train.states)] if coupling == "full" else []
+
+    def draw(self) -> Tensor:
+        """Chains (T, n, D): row k of every time belongs to the same chain."""
+        if self.coupling == "full":
+            rows = [torch.randint(len(self.states[0]), (self.n,), generator=self.rng)]
+            for plan in self.plans:
+                rows.append(_walk(plan, rows[-1], torch.rand(self.n, generator=self.rng, dtype=torch.float64)))
+            return torch.stack([state[row.to(state.device)] for state, row in zip(self.states, rows, strict=True)])
+        chain = [draw_cells(state, self.n, self.rng) for state in self.states]
+        if self.coupling == "minibatch":
+            for k in range(1, len(chain)):
+                plan = transport_plan(chain[k - 1], chain[k], power=2)
+                chain[k] = chain[k][torch.as_tensor(plan.argmax(1)).to(chain[k].device)]
+        return torch.stack(chain)
+
+    def at(self, chain: Tensor, gap: Tensor, fraction: Tensor) -> tuple[Tensor, Tensor]:
+        """Points of the paths, and their velocities.
+
+        Parameters
+        ----------
+        chain : Tensor (T, n, D)
+            From `draw`.
+        gap : Tensor (M,)
+            Between the times `gap` and `gap` + 1.
+        fraction : Tensor (M, n)
+            How far, from 0 to 1.
+
+        Returns
+        -------
+        position, velocity : Tensor (M, n, D)
+            Velocity per unit of time.
+        """
+        length = (self.times[gap + 1] - self.times[gap])[:, None, None]
+        s = fraction[..., None]
+        start, way = chain[gap], chain[gap + 1] - chain[gap]
+        if self.knot_weights is None:
+            return start + s * way, (way / length).expand_as(start + s)
+        slopes = torch.einsum("ij,jnd->ind", self.knot_weights, chain)
+        # Cubic Hermite form: the straight line, and a bend that vanishes at both ends.
+        first, second = slopes[gap] * length - way, slopes[gap + 1] * length - way
+        bend = s * (1 - s) * ((1 - s) * first - s * second)
+        turn = (1 - s) * (1 - 3 * s) * first - s * (2 - 3 * s) * second
+        return start + s * way + bend, (way + turn) / length
+
+    def points(self) -> tuple[Tensor, Tensor, Tensor]:
+        """One random point in every gap of every chain: cells (M, D), times (M,), velocities (M, D)."""
+        chain, gap = self.draw(), torch.arange(len(self.times) - 1, device=self.times.device)
+        fraction = self.uniform(len(gap), self.n)
+        position, velocity = self.at(chain, gap, fraction)
+        if self.noise_std > 0:
+            position = position + self.noise_std * torch.randn(position.shape, generator=self.rng).to(position)
+        start, end = self.times[gap, None], self.times[gap + 1, None]
+        time = start + fraction * (end - start)
+        return position.flatten(0, 1), time.flatten(), velocity.flatten(0, 1)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform random numbers; drawn on the CPU, so that every device sees the same ones."""
+        return torch.rand(shape, generator=self.rng).to(self.times)
+
+
+def draw_cells(state: Tensor, n: int, rng: torch.Generator) -> Tensor:
+    """N different cells of one snapshot, with replacement only where there are too few.
+
+    The cost does not grow with the size of a large snapshot.
+    """
+    size = len(state)
+    if n > size:
+        rows = torch.randint(size, (n,), generator=rng)
+    elif size <= 20 * n:
+        rows = torch.randperm(size, generator=rng)[:n]
+    else:
+        rows = torch.randint(size, (n,), generator=rng).unique()
+        while len(rows) < n:  # a few were drawn twice
+            rows = torch.cat([rows, torch.randint(size, (n - len(rows),), generator=rng)]).unique()
+        # unique() sorts, and partners at random must not be partners by their place in the file.
+        rows = rows[torch.randperm(n, generator=rng)]
+    return state[rows.to(state.device)]
+
+
+def _spline_slopes(times: np.ndarray) -> np.ndarray:
+    """Matrix (T, T) that turns the values of a natural cubic spline at `times` into its slopes there."""
+    from scipy.interpolate import CubicSpline
+
+    return CubicSpline(times, np.eye(len(times)), bc_type="natural")(times, 1)
+
+
+def _row_plan(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Exact plan between whole snapshots: partners of each row and their cumulative shares, (n, most partners)."""
+    plan = transport_plan(x, y, power=2)
+    most = int((plan > 0).sum(1).max())
+    partners = np.argsort(-plan, axis=1, kind="stable")[:, :most]
+    shares = np.cumsum(np.take_along_axis(plan, partners, axis=1), axis=1)
+    return torch.as_tensor(shares / shares[:, -1:]), torch.as_tensor(partners)
+
+
+def _walk(plan: tuple[Tensor, Tensor], rows: Tensor, drawn: Tensor) -> Tensor:
+    """One partner of every row, with its share of the plan as its probability; `drawn` is uniform."""
+    shares, partners = plan
+    picks = (drawn[:, None] >= shares[rows]).sum(1)
+    return partners[rows, picks]
