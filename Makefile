@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format notebooks notebooks-check address constraints serve clean
+.PHONY: help setup book test lint format gpu-check notebooks notebooks-check address constraints serve clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ lint: $(SETUP)  ## check style and formatting
 format: $(SETUP)  ## mend style and formatting
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+gpu-check: $(SETUP)  ## compare a GPU with the CPU and store the result; says so where there is no GPU
+	@$(VENV)/bin/cellmnn-edu gpu-check
 
 notebooks: $(SETUP)  ## make the student notebooks again from the chapters
 	$(PY) -m cellmnn_edu.coursework.release

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from . import baselines, datasets, linearize, simulate
-from .evaluation import leave_one_out
+from .evaluation import benchmark, leave_one_out, summary
 from .metrics import mmd, noise_floor, wasserstein
 from .model import CellMNN
 from .snapshots import HeldOut, Snapshots
@@ -23,6 +23,7 @@ __all__ = [
     "History",
     "Snapshots",
     "baselines",
+    "benchmark",
     "datasets",
     "fit",
     "leave_one_out",
@@ -30,6 +31,7 @@ __all__ = [
     "mmd",
     "noise_floor",
     "simulate",
+    "summary",
     "wasserstein",
 ]
 

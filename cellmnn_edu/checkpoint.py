@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from .snapshots import Snapshots
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 FORMAT = 1
 
@@ -35,51 +38,60 @@ class Checkpoint:
         If the file exists and ``resume`` is False.
     ValueError
         If the file is damaged, or of another identity.
+    OSError
+        If the file cannot be written: now, and not after the first hundred steps.
     """
 
     def __init__(self, path: str | Path, identity: dict[str, Any], resume: bool) -> None:
         self.path = Path(path)
-        self.identity = {"format": FORMAT, **identity}
+        self.new = self.path.with_name(self.path.name + ".new")
+        # Through JSON and back, so that tuples are lists, and numpy's numbers numbers, on both sides.
+        self.identity = json.loads(json.dumps({"format": FORMAT, **identity}, default=lambda value: value.tolist()))
         if self.path.exists() and not resume:
             raise FileExistsError(
                 f"{self.path} exists: pass resume=True to go on from it, or choose another name (or delete the file)."
             )
+        self._check_folder()
         self.state = self._read() if self.path.exists() else None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file: whoever reads it, whenever the machine stops, finds the old state or the new one."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_name(self.path.name + ".new")
-        with new.open("wb") as file:
+        with self.new.open("wb") as file:
             torch.save({"identity": json.dumps(self.identity), "state": state}, file)
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self.path)
+        self.new.replace(self.path)
+
+    def _check_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.new.touch()
+            self.new.unlink()
+        except OSError as error:
+            raise type(error)(f"Cannot write {self.path} ({error.strerror}): choose another folder.") from None
 
     def _read(self) -> dict[str, Any]:
+        content = self.path.read_bytes()
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            stored, state = json.loads(content["identity"]), content["state"]
-        except OSError:
-            raise
+            content = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            stored, state = dict(json.loads(content["identity"])), content["state"]
         except Exception as error:  # torch.load answers to damage with many kinds
             raise ValueError(
                 f"{self.path} is not a checkpoint that can be read ({type(error).__name__}): delete it to start anew."
             ) from None
-        # Through JSON and back, so that tuples are lists on both sides.
-        wanted = json.loads(json.dumps(self.identity))
+        wanted = self.identity
         for name in {**wanted, **stored}:
             if stored.get(name) != wanted.get(name):
                 raise ValueError(
                     f"{self.path} belongs to another run: its {name} is {stored.get(name)!r}, this run's is "
-                    f"{wanted.get(name)!r}. Use the same settings and data, or another file."
+                    f"{wanted.get(name)!r}. Use the same settings, data and version, or another file."
                 )
         return state
 
 
-def fingerprint(train: Snapshots) -> str:
+def fingerprint(times: ArrayLike, states: Sequence[np.ndarray]) -> str:
     """Hash of the times and states of a data set."""
-    digest = hashlib.sha256(np.ascontiguousarray(train.times, dtype=float).tobytes())
-    for state in train.states:
+    digest = hashlib.sha256(np.ascontiguousarray(times, dtype=float).tobytes())
+    for state in states:
         digest.update(str(state.shape).encode() + np.ascontiguousarray(state, dtype=float).tobytes())
     return digest.hexdigest()[:16]

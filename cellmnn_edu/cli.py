@@ -1,12 +1,18 @@
-"""The command line: `cellmnn-edu doctor | speed | reproduce`."""
+"""The command line: `cellmnn-edu doctor | speed | gpu-check | benchmark | reproduce`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import __version__, datasets, results, speed
+from . import __version__, baselines, datasets, evaluation, results, speed
+from ._grid import RowsFailed
+from .snapshots import Snapshots
 from .training import pick_device
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def doctor() -> str:
@@ -28,29 +34,155 @@ def doctor() -> str:
     return line
 
 
+def benchmark(
+    data: str,
+    methods: list[str],
+    out: Path,
+    seeds: int = 3,
+    n_jobs: int = 1,
+    cluster: str | None = None,
+    steps: int | None = None,
+    time_key: str = "time",
+    use_rep: str | None = None,
+    n_components: int | None = None,
+) -> pd.DataFrame:
+    """Score methods on every inner time; write ``benchmark.csv`` and ``benchmark.png`` and print the summary.
+
+    Parameters
+    ----------
+    data : str
+        "guo" (own housekeeping genes), "hsmm", "embryoid-body", or the path of an .h5ad file on a log scale.
+    methods : list of str
+        Names that `baselines.get` knows.
+    out : Path
+        Folder for the results, and for the finished rows from which a later call goes on.
+    seeds : int
+        How many: 0, 1, ...
+    n_jobs, cluster
+        As in `evaluation.run_grid`.
+    steps : int, optional
+        Training steps of the methods that have them.
+    time_key, use_rep, n_components
+        As in `Snapshots.from_anndata`.
+
+    Returns
+    -------
+    DataFrame
+        As `evaluation.benchmark` gives it.
+    """
+    from matplotlib.figure import Figure
+
+    from .plotting import plot_benchmark
+
+    snaps = _snapshots(data, time_key, use_rep, n_components)
+    trained = [name for name in methods if steps is not None and "steps" in baselines.options_of(name)]
+    chosen = {name: (name, {"steps": steps} if name in trained else {}) for name in methods}
+    table = evaluation.benchmark(
+        {Path(data).stem: snaps}, chosen, range(seeds), n_jobs, cluster=cluster, store=out / "benchmark.rows.csv"
+    )
+    table.to_csv(out / "benchmark.csv", index=False)
+    figure = Figure(figsize=(8, 1.6 + 0.6 * len(methods)), layout="constrained")
+    plot_benchmark(table, figure.subplots())
+    figure.savefig(out / "benchmark.png", dpi=150)
+    print(evaluation.summary(table).round(4).to_string(index=False))
+    print(f"Rows and figure: {out / 'benchmark.csv'}, {out / 'benchmark.png'}")
+    return table
+
+
+def timings(what: str, dims: list[int], n_times: list[int], seconds: float | None, compiled: bool) -> str:
+    """One of the tables of `speed`, as text.
+
+    Parameters
+    ----------
+    what : {"moves", "training", "parts", "settings", "cells"}
+        Single moves; a training step against a plain reading of the paper; its parts; by settings; by cells.
+    dims, n_times
+        As in `speed.operator_speed`.
+    seconds : float, optional
+        To spend; each table has its own default.
+    compiled : bool
+        With torch.compile among the settings.
+
+    Returns
+    -------
+    str
+    """
+    given = {} if seconds is None else {"seconds": seconds}
+    if what == "moves":
+        return speed.report(speed.operator_speed(dims, n_times, **given))
+    if what == "training":
+        table = speed.training_speed(**given)
+        return f"{speed.step_report(table)}\nData: {table.attrs['data']}."
+    if what == "settings":
+        return speed.step_report(speed.step_settings(**given, compiled=compiled))
+    return speed.step_report((speed.step_parts if what == "parts" else speed.cells_speed)(**given))
+
+
+def _snapshots(data: str, time_key: str, use_rep: str | None, n_components: int | None) -> Snapshots:
+    if data == "guo":
+        adata = datasets.guo2010(repair=True)
+    elif data == "hsmm":
+        adata = datasets.hsmm()
+    elif data == "embryoid-body":
+        adata, use_rep = datasets.embryoid_body(), "X_pca"
+    else:
+        adata = datasets.from_h5ad(data, time_key)
+    return Snapshots.from_anndata(adata, n_components="auto" if n_components is None else n_components, use_rep=use_rep)
+
+
 def main() -> None:
     """Entry point of the command `cellmnn-edu`."""
+    parser = _parser()
+    chosen = vars(parser.parse_args())
+    command = chosen.pop("command")
+    try:
+        if command == "doctor":
+            doctor()
+        elif command == "speed":
+            print(timings(**chosen))
+        elif command == "gpu-check":
+            found = speed.gpu_check(chosen["out"])
+            print(speed.gpu_report(found))
+        elif command == "benchmark":
+            benchmark(**chosen)
+        elif chosen.pop("confirm"):
+            entry = results.confirm(**chosen)
+            print(f"{entry['rows']} rows agree; largest relative difference {entry['largest_difference']:g}.")
+        else:
+            print(results.reproduce(**chosen).to_string(index=False))
+    except (ValueError, OSError, RowsFailed, ImportError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt as interruption:
+        parser.exit(130, f"{interruption or 'Interrupted.'}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cellmnn-edu", description="Cell-MNN, the teaching package.")
     commands = parser.add_subparsers(required=True, dest="command")
     commands.add_parser("doctor", help="one line: version, device, data")
-    timing = commands.add_parser("speed", help="time the operators against matrix_exp and Runge-Kutta")
+    timing = commands.add_parser("speed", help="time single moves, or training steps")
+    tables = ("moves", "training", "parts", "settings", "cells")
+    timing.add_argument("what", nargs="?", choices=tables, default="moves", help="which table (default: moves)")
     timing.add_argument("--dims", type=int, nargs="+", default=[5, 20, 50], help="dimensions (default: 5 20 50)")
     timing.add_argument("--n-times", type=int, nargs="+", default=[4, 41], help="target times (default: 4 41)")
-    timing.add_argument("--seconds", type=float, default=1.0, help="for each way of each setting (default: 1)")
+    timing.add_argument("--seconds", type=float, help="of timing; each table has its own default")
+    timing.add_argument("--compiled", action="store_true", help="settings: with torch.compile, which takes minutes")
+    check = commands.add_parser("gpu-check", help="compare the GPU with the CPU, and store what was found")
+    check.add_argument("--out", type=Path, default=Path("data/results"), help="default: data/results")
+    race = commands.add_parser("benchmark", help="score methods on held-out times; goes on where it stopped")
+    race.add_argument("--data", required=True, help="guo, hsmm, embryoid-body, or an .h5ad file on a log scale")
+    race.add_argument("--time-key", default="time", help="column of obs in the file (default: time)")
+    race.add_argument("--use-rep", help="coordinates from obsm of the file instead of a new PCA")
+    race.add_argument("--n-components", type=int, help="principal components (default: 5)")
+    race.add_argument("--methods", nargs="+", required=True, metavar="NAME", help=", ".join(baselines.METHODS))
+    race.add_argument("--seeds", type=int, default=3, help="how many (default: 3)")
+    race.add_argument("--steps", type=int, help="training steps of every method that is trained (default: its own)")
+    race.add_argument("--out", type=Path, default=Path("benchmark"), help="folder (default: benchmark)")
     again = commands.add_parser("reproduce", help="compute a stored result again")
     again.add_argument("name", choices=list(results.EXPERIMENTS))
     again.add_argument("--folder", type=Path, default=Path("data/results"), help="default: data/results")
-    again.add_argument("--n-jobs", type=int, default=1, help="processes, one thread each (default: 1)")
-    chosen = parser.parse_args()
-    try:
-        if chosen.command == "doctor":
-            doctor()
-        elif chosen.command == "speed":
-            table = speed.operator_speed(chosen.dims, chosen.n_times, seconds=chosen.seconds)
-            print(speed.report(table))
-        else:
-            print(results.reproduce(chosen.name, chosen.folder, chosen.n_jobs).to_string(index=False))
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, "Interrupted; `reproduce` goes on from the finished rows when it is called again.\n")
+    again.add_argument("--confirm", action="store_true", help="only show that one row of each way is still the same")
+    for grid in (race, again):
+        grid.add_argument("--n-jobs", type=int, default=1, help="processes, one thread each (default: 1)")
+        grid.add_argument("--cluster", help="address of a Dask scheduler, tcp://host:port, which gets the rows instead")
+    return parser

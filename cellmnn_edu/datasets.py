@@ -1,4 +1,4 @@
-"""Real data as AnnData: two sets in the box, one by download, your own file; and the TRRUST network."""
+"""Real data as AnnData: two sets in the box, three by download, your own file; and the TRRUST network."""
 
 import hashlib
 import json
@@ -15,23 +15,45 @@ from anndata import AnnData
 from ._progress import progress_bar
 
 _HERE = Path(__file__).resolve().parent
-_EB_COMMIT = "70e098c7250e1f8ff2994bbce750a449d932bc25"
-_EB = f"https://raw.githubusercontent.com/BasisResearch/wasserstein-residuals/{_EB_COMMIT}/data/RNA_PCA_5"
-_TRRUST = "https://www.grnpedia.org/trrust/data"
-# Path in the cache: folder of the address (the file name is the same), sha256, bytes.
+_GITHUB = "https://raw.githubusercontent.com"
+_EB = f"{_GITHUB}/BasisResearch/wasserstein-residuals/70e098c7250e1f8ff2994bbce750a449d932bc25/data/RNA_PCA_5"
+_CITE = f"{_GITHUB}/ngushchin/LightSB/70aa4ee5826ccefbbba644bcf831c32a994ceb76/data/full_cite_pcas_50_day"
+_MENDELEY = "https://data.mendeley.com/public-files/datasets/hhny5ff7yj/files"
+_MULTI = f"{_MENDELEY}/5f4b6e5b-f122-4f5a-8ede-0d188c5cf00c/file_downloaded"
+_TRRUST = "https://www.grnpedia.org/trrust/data/trrust_rawdata"
+# Path in the cache: address, sha256, bytes.
 _REMOTE = {
-    "eb/data.npy": (_EB, "3d7b48827a12689f29dc41bbc4673430c8ee26431250ce20010bab1903c686de", 672888),
-    "eb/sample_labels.npy": (_EB, "8e97086b3b69aae3add4d72e1d9f69fc6d73c433c10c988ac7e794a339d4b7c4", 134680),
+    "eb/data.npy": (f"{_EB}/data.npy", "3d7b48827a12689f29dc41bbc4673430c8ee26431250ce20010bab1903c686de", 672888),
+    "eb/sample_labels.npy": (
+        f"{_EB}/sample_labels.npy",
+        "8e97086b3b69aae3add4d72e1d9f69fc6d73c433c10c988ac7e794a339d4b7c4",
+        134680,
+    ),
+    "cite/day_2.npy": (f"{_CITE}_2.npy", "ba7cc587e6df22382099e8592939e188b1fe32681a71640473058719f56f1bf4", 1214328),
+    "cite/day_3.npy": (f"{_CITE}_3.npy", "3b427bff70dfae37e3c4793d3ae9b3493c96a88cb507518e41387b7eeca62f94", 1528728),
+    "cite/day_4.npy": (f"{_CITE}_4.npy", "db70a163f9ae8ec7ae26ea41a330f0de814facc97d1928f14e00cc3fa48a741b", 1697128),
+    "cite/day_7.npy": (f"{_CITE}_7.npy", "b8409dad032f03afba90ffd7762e49a6413b0b2ef8bfc3304a46ea143536bc07", 1439128),
+    "multi/op_train_multi_targets_0.h5ad": (
+        _MULTI,
+        "a16c28ef861503111bb2f4c6ab6b1d5ed3df07d49eb0baa7378515fc098af4d2",
+        1059236146,
+    ),
     "trrust/trrust_rawdata.human.tsv": (
-        _TRRUST,
+        f"{_TRRUST}.human.tsv",
         "9b909319ccc8e36588b5a1bd3640e0dfba03936c6fc154cc4304d742bec11bed",
         297659,
     ),
     "trrust/trrust_rawdata.mouse.tsv": (
-        _TRRUST,
+        f"{_TRRUST}.mouse.tsv",
         "4847c960c7c2ce0173b056184137b1cc71e8d61d1b1edc825247504ad882dd55",
         220353,
     ),
+}
+# Day: cells.
+_CITE_CELLS = {2: 6071, 3: 7643, 4: 8485, 7: 7195}
+_UNSCALED = {
+    "units": "principal components, not standardised: take n_components=5 and rescale=True",
+    "protocol": "PCA pre-computed by others, presumably on all cells, held-out times included",
 }
 _RENAMED = {
     "Creb312": "Creb3l2",
@@ -122,8 +144,80 @@ def embryoid_body() -> AnnData:
         "units": "principal components, z-scored",
         "protocol": "PCA and z-scores pre-computed on all cells, held-out times included",
     }
-    obs = pd.DataFrame({"time": float_times(labels)}, index=np.arange(len(labels)).astype(str))
-    return AnnData(obs=obs, obsm={"X_pca": states}, uns=facts)
+    return AnnData(obs=_numbered_cells(float_times(labels)), obsm={"X_pca": states}, uns=facts)
+
+
+def cite() -> AnnData:
+    """Human blood stem cells, CITE-seq on days 2, 3, 4, 7: 29394 cells x 50 components; a download of 6 MB.
+
+    Returns
+    -------
+    AnnData
+        ``obsm["X_pca"]`` (29394, 50) float32 as published, no ``X``; ``obs["time"]`` float, days. The columns
+        are *not* standardised: take ``n_components=5`` and ``rescale=True`` in `Snapshots.from_anndata`.
+
+    Raises
+    ------
+    ConnectionError, ValueError, PermissionError
+        As `embryoid_body`; ValueError also for another number of cells or components.
+
+    Notes
+    -----
+    Source: Open Problems multimodal competition (2022), components as published with Korotin et al. 2024,
+    arXiv:2310.01174, at a pinned commit of ngushchin/LightSB (MIT). It does not say how they were computed;
+    presumably on all days together. Published comparisons mostly read ``op_cite_inputs_0.h5ad`` instead; whether
+    the two agree is not known to us, so compare numbers with care.
+    """
+    days = []
+    for day, n_cells in _CITE_CELLS.items():
+        path = _fetch(f"cite/day_{day}.npy")
+        states = np.load(path, allow_pickle=False)
+        if states.shape != (n_cells, 50):
+            raise ValueError(
+                f"Expected {n_cells} cells x 50 components in {path}, got shape {states.shape}: "
+                "its sha256 is the pinned one, so please report this."
+            )
+        days.append(states)
+    facts = {
+        "origin": f"Open Problems multimodal competition 2022, CITE-seq, principal components from {_CITE}_*.npy",
+        "doi": "10.48550/arXiv.2310.01174",
+        "licence": "MIT (ngushchin/LightSB)",
+    }
+    times = np.repeat(np.array(list(_CITE_CELLS), float), [len(states) for states in days])
+    return AnnData(obs=_numbered_cells(times), obsm={"X_pca": np.concatenate(days)}, uns=facts | _UNSCALED)
+
+
+def multi() -> AnnData:
+    """Human blood stem cells, Multiome gene expression on days 2, 3, 4, 7; a download of 1.06 GB.
+
+    Returns
+    -------
+    AnnData
+        ``obsm["X_pca"]`` as published, not standardised (take ``n_components=5`` and ``rescale=True`` in
+        `Snapshots.from_anndata`), no ``X``: the gene table of the file is not read. ``obs`` as in the file,
+        and ``obs["time"]`` float, days. Every call checks the hash of the cached file, which takes seconds.
+
+    Raises
+    ------
+    ConnectionError, ValueError, PermissionError
+        As `embryoid_body`; ValueError also for a file without the expected columns or days.
+
+    Notes
+    -----
+    Source: Open Problems multimodal competition (2022), ``op_train_multi_targets_0.h5ad`` of
+    doi:10.17632/hhny5ff7yj.1, the file that public code of the published comparisons reads.
+
+    *Not verified by us*: we never held this file. Its size and sha256 are quoted by other public code, and so is
+    its layout: ``obs["day"]`` and ``obsm["X_pca"]`` with 100 components, all cells used. Number of cells, donor,
+    licence and how the PCA was computed are not known to us.
+    """
+    obs, states = _obs_and_states(_fetch("multi/op_train_multi_targets_0.h5ad"))
+    facts = {
+        "origin": f"Open Problems multimodal competition 2022, Multiome, principal components from {_MULTI}",
+        "doi": "10.17632/hhny5ff7yj.1",
+        "licence": "not verified: see https://data.mendeley.com/datasets/hhny5ff7yj/1",
+    }
+    return AnnData(obs=obs, obsm={"X_pca": states}, uns=facts | _UNSCALED)
 
 
 def trrust(species: str = "human", source: str = "official") -> pd.DataFrame:
@@ -344,6 +438,33 @@ def _log1p_in_place(adata: AnnData, path: Path) -> None:
     adata.uns["log1p"] = {}  # the mark scanpy knows, so that nobody takes the logarithm twice
 
 
+def _numbered_cells(times: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"time": times}, index=np.arange(len(times)).astype(str))
+
+
+def _obs_and_states(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """obs, with float times, and obsm["X_pca"] of the multi file; nothing else of it is read."""
+    import h5py
+    from anndata.io import read_elem
+
+    instead = "read it with from_h5ad(path, time_key=...) and let Snapshots fit a PCA of its own"
+    with h5py.File(path) as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* written without encoding metadata")  # by anndata before 0.8
+        found = {part: list(file.get(part, ())) for part in ("obs", "obsm")}
+        if "day" not in found["obs"] or "X_pca" not in found["obsm"]:
+            raise ValueError(f'Expected obs["day"] and obsm["X_pca"] in {path}, found {found}: {instead}.')
+        obs, states = read_elem(file["obs"]), np.asarray(read_elem(file["obsm/X_pca"]))
+    if states.ndim != 2 or len(states) != len(obs):
+        raise ValueError(
+            f'Expected {len(obs)} cells x components in obsm["X_pca"] of {path}, got shape {states.shape}: {instead}.'
+        )
+    obs["time"] = float_times(obs["day"])
+    days = np.unique(obs["time"]).tolist()
+    if days != [2, 3, 4, 7]:
+        raise ValueError(f'Expected the days 2, 3, 4, 7 in obs["day"] of {path}, found {days}: {instead}.')
+    return obs, states
+
+
 def _own_housekeeping(delta_ct: pd.DataFrame) -> np.ndarray:
     # destiny computed ct[gene, cell] - level, with `level` one number a cell. R recycles a vector down the
     # genes, so value (cell, gene) lost the level of cell `lost`. The levels solve level = mean of Actb and
@@ -389,8 +510,7 @@ def _fetch(name: str) -> Path:
     """Path of a cached file, downloaded if it is not there or damaged; a valid file is only read."""
     import requests
 
-    folder, sha256, size = _REMOTE[name]
-    url = f"{folder}/{Path(name).name}"
+    url, sha256, size = _REMOTE[name]
     path = _cache() / name
     by_hand = f"put {url} (sha256 {sha256}) at {path}, or set CELLMNN_EDU_CACHE to a folder that holds {name}"
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -420,7 +540,10 @@ def _fetch(name: str) -> Path:
 
 
 def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:  # in pieces: the largest file has a gigabyte
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cause(error: Exception) -> str:
@@ -433,9 +556,11 @@ def _download(url: str, target: Path, size: int) -> None:
     import requests
     from tqdm.utils import CallbackIOWrapper
 
-    fetch = pooch.HTTPDownloader(timeout=20)
-    for attempt in range(2):  # one retry: most failures of a short download are passing
-        options = {"total": size, "unit": "B", "unit_scale": True, "desc": target.name.split(".part")[0]}
+    # Mendeley is reported to answer 403 to the names that Python libraries give themselves.
+    agent = {"User-Agent": "Mozilla/5.0 (compatible; cellmnn-edu)"}
+    fetch = pooch.HTTPDownloader(timeout=20, chunk_size=2**16, headers=agent)
+    for attempt in range(2):  # one retry: most failures of a download are passing
+        options = {"total": size, "unit": "B", "unit_scale": True, "desc": target.name.rsplit(".", 2)[0]}
         with target.open("wb") as file, progress_bar(None, **options) as bar:
             try:
                 return fetch(url, CallbackIOWrapper(bar.update, file, "write"), None)

@@ -150,8 +150,8 @@ def kernel_matrix(
         return -torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     widths = [bandwidth] if isinstance(bandwidth, (int, float, np.number)) else bandwidth
     if kernel == "laplace":
-        far = torch.cdist(x, y, p=1) / x.shape[-1]
-        kernels = [torch.exp(far * (-1 / width)) for width in widths]
+        far = torch.cdist(x, y, p=1)
+        kernels = [torch.exp(far * (-1 / (width * x.shape[-1]))) for width in widths]
     elif kernel == "gaussian":
         # Not through cdist: its square root has no gradient where two cells coincide.
         far = (x[..., :, None, :] - y[..., None, :, :]).square().mean(-1)
@@ -180,7 +180,10 @@ def median_bandwidth(x: ArrayLike, seed: int = 0) -> float:
 
     cells, _ = _clouds(x, x)
     cells = np.random.default_rng(seed).permutation(cells)[:1000]
-    return float(np.median(pdist(cells, "cityblock"))) / cells.shape[1]
+    median = float(np.median(pdist(cells, "cityblock"))) / cells.shape[1] if len(cells) > 1 else 0.0
+    if median == 0:
+        raise ValueError("At least half of the pairs of cells are equal: their median is no bandwidth, give one.")
+    return median
 
 
 def mmd(

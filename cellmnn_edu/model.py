@@ -67,13 +67,19 @@ class CellMNN(nn.Module):
         super().__init__()
         check_integers(1, dim=dim, width=width, depth=depth)
         check_integers(0, seed=seed)
-        self.dim, self.head, self.affine, self.time_range = dim, head, affine, _checked_range(time_range)
+        self.dim, self.head, self.affine, self.time_range = int(dim), head, affine, _checked_range(time_range)
+        self.width, self.depth, self.seed = int(width), int(depth), int(seed)
         self.network = mlp(dim + 1, head_size(head, dim, affine), width, depth, seed)
 
     @classmethod
     def paper(cls, dim: int, seed: int = 0) -> CellMNN:
         """The model of the paper: eigen head without offset, 4 x 96 units, time as it is labelled."""
         return cls(dim, head="eigen", affine=False, width=96, depth=4, seed=seed)
+
+    def extra_repr(self) -> str:
+        """What was chosen: for `print`, and for checkpoints, which refuse another model."""
+        names = ("dim", "head", "affine", "width", "depth", "seed", "time_range")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
     def forward(self, z: Tensor, t: Tensor) -> EigenOperator | DenseOperator | RotationalOperator:
         """Operators of the cells z (n, D) at the times t (n,): the one place where A is built."""
@@ -159,7 +165,8 @@ class CellMNN(nn.Module):
         values = z if is_tensor else np.ascontiguousarray(z)
         if not is_tensor and values.dtype.kind not in "fiub":
             raise ValueError(f"Expected states as an array of real numbers, got {type(z).__name__} of {values.dtype}.")
-        x = torch.as_tensor(values).to(weight)
+        # A copy of an array: those that are mapped from a file cannot be written.
+        x = values.to(weight) if is_tensor else torch.tensor(values).to(weight)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(
                 f"Expected states of shape (n, {self.dim}), got {tuple(x.shape)}: this model was built for "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,10 +79,15 @@ class CrowdMatching:
         self.model, self.penalties, self.l_kin = model, penalties, l_kin
         self.distance = {"bandwidth": bandwidth, "kernel": kernel, "unbiased": unbiased}
         self.rng = torch.Generator().manual_seed(int(seed))  # on the CPU: the same batches on every device
-        self.states = [torch.as_tensor(state).to(like) for state in train.states]
+        self.states = [torch.tensor(state, dtype=like.dtype, device=like.device) for state in train.states]
         self.times = torch.as_tensor(train.times).to(like)
         gaps = len(self.times) - 1
         self.n_source, self.n_target = max(1, batch_size // gaps), batch_size
+        if unbiased and min(self.n_source, self.n_target) < 2:
+            raise ValueError(
+                f"Expected at least two cells per time for the unbiased MMD, got batch_size={batch_size} for {gaps} "
+                "source times: it compares different cells."
+            )
         # Ordered pairs: source time s = departure, target time k + 1 with k = arrival >= s.
         self.departure, self.arrival = torch.triu_indices(gaps, gaps, device=like.device)
         self.weight = gamma ** (self.arrival - self.departure).to(like)
@@ -98,7 +104,7 @@ class CrowdMatching:
         moved = moved[self.arrival, self.departure]
         terms = {"mmd": mmd_loss(moved, self.targets(), self.arrival, self.weight, **self.distance)}
         if self.l_kin:
-            velocity = operator.apply(operator.flow(z, self.kinetic_dt))
+            velocity = operator.velocities(z, self.kinetic_dt)
             terms["kinetic"] = self.l_kin * kinetic_energy(velocity, self.kinetic_counts)
         return terms | self.penalties(operator)
 
@@ -117,8 +123,8 @@ class CrowdMatching:
     def _kinetic_grid(self, kinetic_times: float) -> tuple[Tensor, Tensor | None]:
         """Durations (K, n) at which speed is charged, and which of them lie before the last time (None: all)."""
         left = self.times[-1] - self._departures()
-        if isinstance(kinetic_times, int):
-            return torch.linspace(0, 1, kinetic_times, dtype=left.dtype, device=left.device)[:, None] * left, None
+        if isinstance(kinetic_times, (int, np.integer)):
+            return torch.linspace(0, 1, int(kinetic_times), dtype=left.dtype, device=left.device)[:, None] * left, None
         n_points = round(float(left.max()) / kinetic_times) + 1
         dt = (kinetic_times * torch.arange(n_points, device=left.device).to(left))[:, None].expand(-1, len(left))
         within = dt <= left + 1e-3 * kinetic_times

@@ -8,7 +8,7 @@ With the affine lift the velocity is A z + b: the state (z, 1) under the operato
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -38,6 +38,10 @@ class Operator(Protocol):
 
     def flow(self, z: Tensor, dt: Tensor) -> Tensor:
         """Move states (n, D) for durations dt (..., n) with the operator frozen; shape (..., n, D)."""
+        ...
+
+    def velocities(self, z: Tensor, dt: Tensor) -> Tensor:
+        """Velocities of states (n, D) after durations dt (..., n) with the operator frozen; shape (..., n, D)."""
         ...
 
     def barrier(self) -> Tensor:
@@ -82,6 +86,13 @@ class EigenOperator:
         if self.constant is not None:
             moved = moved + dt[..., None] * _phi1(step) * _enter(self.basis, self.constant)
         return _leave(self.basis, moved)
+
+    def velocities(self, z: Tensor, dt: Tensor) -> Tensor:
+        """exp(A dt) (A z + b): a velocity moves as a state does, without the offset."""
+        start = self.values * _enter(self.basis, z)
+        if self.constant is not None:
+            start = start + _enter(self.basis, self.constant)
+        return _leave(self.basis, torch.exp(self.values * dt[..., None]) * start)
 
     def barrier(self) -> Tensor:
         """Mean of 1 / (|det P| + 1e-4): P must stay invertible."""
@@ -146,6 +157,10 @@ class RotationalOperator:
         ]
         return _leave(self.basis, torch.cat(moved, dim=-1))
 
+    def velocities(self, z: Tensor, dt: Tensor) -> Tensor:
+        """exp(A dt) (A z + b): a velocity moves as a state does, without the offset."""
+        return replace(self, constant=None).flow(self.apply(z), dt)
+
     def barrier(self) -> Tensor:
         """Mean of 1 / (|det P| + 1e-4): P must stay invertible."""
         return _barrier(self.basis)
@@ -202,6 +217,10 @@ class DenseOperator:
         lifted = torch.cat([self.entries, (self.constant / unit)[:, :, None]], dim=2)
         lifted = torch.cat([lifted, torch.zeros_like(lifted[:, :1])], dim=1)
         return _move(lifted, torch.cat([z, unit], dim=1), dt)[..., :-1]
+
+    def velocities(self, z: Tensor, dt: Tensor) -> Tensor:
+        """exp(A dt) (A z + b): a velocity moves as a state does, without the offset."""
+        return _move(self.entries, self.apply(z), dt)
 
     def barrier(self) -> Tensor:
         """Zero: every matrix is allowed."""

@@ -17,8 +17,11 @@ from .metrics import transport_plan
 if TYPE_CHECKING:
     from .snapshots import Snapshots
 
-COUPLINGS = ("independent", "minibatch", "full")
+COUPLINGS = ("independent", "minibatch", "full", "entropic")
 PATHS = ("straight", "spline")
+# Largest error of the marginals of an entropic plan (root of the sum of squares), and rounds to reach it.
+SINKHORN_ERROR = 1e-5
+MAX_SINKHORN = 10_000
 
 
 class PathSampler:
@@ -34,18 +37,22 @@ class PathSampler:
         Of the draws.
     like : Tensor
         Dtype and device of what is drawn.
-    coupling : {"independent", "minibatch", "full"}
-        Partners at random; by the exact plan between the cells drawn; or from the exact plan between the whole
-        snapshots, computed once. Plans are for the squared Euclidean cost.
+    coupling : {"independent", "minibatch", "full", "entropic"}
+        Partners at random; by the exact plan between the cells drawn; from the exact plan between the whole
+        snapshots, computed once; or from the entropic plan between the cells drawn, which is the Schroedinger bridge
+        of a Brownian motion with this `diffusion`. Plans are for the squared Euclidean cost.
     path : {"straight", "spline"}
         Straight lines from time to time, or one natural cubic spline through all times.
     noise_std : float
         Standard deviation of Gaussian noise on the points (not on the velocities).
+    diffusion : float
+        Of the entropic coupling: sigma in dx = sigma dW, per square root of a unit of time. Its regularisation is
+        2 sigma^2 (t_next - t), so that a longer gap blurs partners more.
 
     Raises
     ------
     ValueError
-        For an unknown coupling or path, or fewer than two times.
+        For an unknown coupling or path, an entropic coupling without diffusion, or fewer than two times.
 
     Notes
     -----
@@ -62,6 +69,7 @@ class PathSampler:
         coupling: str = "minibatch",
         path: str = "straight",
         noise_std: float = 0.0,
+        diffusion: float = 0.0,
     ) -> None:
         if coupling not in COUPLINGS or path not in PATHS:
             raise ValueError(
@@ -70,11 +78,14 @@ class PathSampler:
             )
         if len(train.times) < 2:
             raise ValueError("Expected snapshots of at least two times: one snapshot has no partner.")
+        if coupling == "entropic" and not diffusion > 0:
+            raise ValueError(f"Expected a positive diffusion for the entropic coupling, got {diffusion!r}.")
         self.rng = torch.Generator().manual_seed(int(seed))
-        self.states = [torch.as_tensor(state).to(like) for state in train.states]
+        self.states = [torch.tensor(state, dtype=like.dtype, device=like.device) for state in train.states]
         self.times = torch.as_tensor(train.times).to(like)
         self.n, self.coupling, self.noise_std = batch_size, coupling, noise_std
         self.knot_weights = torch.as_tensor(_spline_slopes(train.times)).to(like) if path == "spline" else None
+        self.reg = 2 * diffusion**2 * np.diff(train.times)
         self.plans = [_row_plan(x, y) for x, y in pairwise(train.states)] if coupling == "full" else []
 
     def draw(self) -> Tensor:
@@ -85,11 +96,17 @@ class PathSampler:
                 rows.append(_walk(plan, rows[-1], torch.rand(self.n, generator=self.rng, dtype=torch.float64)))
             return torch.stack([state[row.to(state.device)] for state, row in zip(self.states, rows, strict=True)])
         chain = [draw_cells(state, self.n, self.rng) for state in self.states]
-        if self.coupling == "minibatch":
+        if self.coupling != "independent":
             for k in range(1, len(chain)):
-                plan = transport_plan(chain[k - 1], chain[k], power=2)
-                chain[k] = chain[k][torch.as_tensor(plan.argmax(1)).to(chain[k].device)]
+                chain[k] = chain[k][self._partners(k - 1, chain[k - 1], chain[k]).to(chain[k].device)]
         return torch.stack(chain)
+
+    def _partners(self, gap: int, x: Tensor, y: Tensor) -> Tensor:
+        """Row of y for each row of x, by a plan between these cells."""
+        if self.coupling == "minibatch":
+            return torch.as_tensor(transport_plan(x, y, power=2).argmax(1))
+        plan = torch.as_tensor(_entropic_plan(x, y, self.reg[gap]))
+        return torch.multinomial(plan, 1, generator=self.rng).squeeze(1)
 
     def at(self, chain: Tensor, gap: Tensor, fraction: Tensor) -> tuple[Tensor, Tensor]:
         """Points of the paths, and their velocities.
@@ -126,10 +143,17 @@ class PathSampler:
         fraction = self.uniform(len(gap), self.n)
         position, velocity = self.at(chain, gap, fraction)
         if self.noise_std > 0:
-            position = position + self.noise_std * torch.randn(position.shape, generator=self.rng).to(position)
+            position = position + self.noise_std * self.normal(*position.shape)
+        return position.flatten(0, 1), self.clock(gap, fraction).flatten(), velocity.flatten(0, 1)
+
+    def clock(self, gap: Tensor, fraction: Tensor) -> Tensor:
+        """Times (M, n) of the points at these fractions (M, n) of the gaps (M,)."""
         start, end = self.times[gap, None], self.times[gap + 1, None]
-        time = start + fraction * (end - start)
-        return position.flatten(0, 1), time.flatten(), velocity.flatten(0, 1)
+        return start + fraction * (end - start)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal random numbers, drawn on the CPU as well."""
+        return torch.randn(shape, generator=self.rng).to(self.times)
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform random numbers; drawn on the CPU, so that every device sees the same ones."""
@@ -169,6 +193,26 @@ def _row_plan(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
     partners = np.argsort(-plan, axis=1, kind="stable")[:, :most]
     shares = np.cumsum(np.take_along_axis(plan, partners, axis=1), axis=1)
     return torch.as_tensor(shares / shares[:, -1:]), torch.as_tensor(partners)
+
+
+def _entropic_plan(x: Tensor, y: Tensor, reg: float) -> np.ndarray:
+    """Plan (n, m) that minimises mean squared distance minus `reg` times its entropy."""
+    import ot
+    from scipy.spatial.distance import cdist
+
+    x, y = (cells.double().cpu().numpy() for cells in (x, y))
+    weights = [np.full(len(cells), 1 / len(cells)) for cells in (x, y)]
+    with np.errstate(over="ignore"):  # in the scalings that POT reports beside the plan, unused here
+        plan, log = ot.bregman.sinkhorn_log(
+            *weights, cdist(x, y, "sqeuclidean"), reg, numItermax=MAX_SINKHORN, stopThr=SINKHORN_ERROR, log=True,
+            warn=False,
+        )  # fmt: skip
+    if not log["err"][-1] <= SINKHORN_ERROR:
+        raise RuntimeError(
+            f"The entropic plan of {len(x)} cells with regularisation {reg:g} did not converge in {MAX_SINKHORN} "
+            'rounds: take a larger diffusion, or the coupling "minibatch", which is the limit for small ones.'
+        )
+    return plan
 
 
 def _walk(plan: tuple[Tensor, Tensor], rows: Tensor, drawn: Tensor) -> Tensor:

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 METHOD_STYLES = {
     "persistence": ("#767676", "s"),
+    "mean-shift": ("#a6a6a6", "P"),
     "ot-interpolation": ("#0072b2", "D"),
+    "neural-ode": ("#8c510a", "v"),
+    "i-cfm": ("#56b4e9", "<"),
+    "ot-cfm": ("#cc79a7", ">"),
+    "ot-cfm-full": ("#882255", "h"),
+    "sf2m": ("#b8a000", "p"),
+    "mfm": ("#332288", "X"),
     "cell-mnn": ("#d55e00", "o"),
 }
 OTHER_STYLE = ("#009e73", "^")
@@ -154,6 +161,56 @@ def plot_scores(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set(xticks=range(len(times)), xticklabels=[f"{t:g}" for t in times], xlabel="held-out time", ylabel="W1")
     ax.set_ylim(bottom=0)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    return ax
+
+
+def plot_benchmark(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw a benchmark: one line per method, a dot per held-out time and seed, the mean, and the noise floor.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `benchmark` for one data set.
+    ax : Axes, optional
+        Where to draw; a new figure otherwise.
+
+    Returns
+    -------
+    Axes
+        Methods from top to bottom in the order of the table; within a method the times likewise, coloured by time.
+        The large marker is the mean over times and seeds; the grey band the mean of the noise floors' intervals.
+
+    Raises
+    ------
+    ValueError
+        For several data sets: their units of W1 differ.
+    """
+    if table["dataset"].nunique() != 1:
+        raise ValueError(
+            f"Expected rows of one data set, got {', '.join(table['dataset'].unique())}: W1 has another unit in each. "
+            'Draw table[table["dataset"] == name] for one after the other.'
+        )
+    ax = ax or _new_axes()
+    floors = table.drop_duplicates("index")[["floor_low", "floor_high"]].mean()
+    ax.axvspan(*floors, color="#dddddd", lw=0, label="noise floor")
+    times = sorted(table["time"].unique())
+    colors = time_colors(len(times))
+    methods = list(table["method"].unique())
+    for y, method in enumerate(methods):
+        rows = table[table["method"] == method]
+        for k, (time, color) in enumerate(zip(times, colors, strict=True)):
+            w1 = rows.loc[rows["time"] == time, "w1"]
+            lane = np.full(len(w1), y + 0.5 * (k + 0.5) / len(times) - 0.25)
+            ax.scatter(w1, lane, s=16, color=color, lw=0, alpha=0.85, label=None if y else f"held out: {time:g}")
+        color, marker = METHOD_STYLES.get(method, OTHER_STYLE)
+        ax.scatter(rows["w1"].mean(), y, s=80, color=color, marker=marker, edgecolors="white", lw=0.8, zorder=3)
+    ax.scatter([], [], s=80, facecolors="none", edgecolors="#444444", label="mean")
+    ax.set(yticks=range(len(methods)), yticklabels=methods, xlabel="W1 to the held-out cells")
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.grid(axis="x", color="#eeeeee", zorder=0)
+    ax.set_axisbelow(True)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, handletextpad=0.2)
     return ax
 
 

@@ -128,8 +128,8 @@ def fit(
         With `patience`: share of every training snapshot that is not trained on but checked: cells are moved from
         each time to the next, and the squared MMDs added up.
     leaky_stopping : HeldOut, optional
-        Check the W1 on these held-out cells instead, as published code does. Only to measure what that leak is
-        worth; `History.leaky` says that it was done.
+        With `patience`, check the W1 on these held-out cells instead, as published code does: to measure what that
+        leak is worth; `History.leaky` says that it was done.
     checkpoint_every : int
         Steps between two saves.
     callback : callable, optional
@@ -155,17 +155,23 @@ def fit(
     and the affine lift are ours.
     """
     given = {name: value for name, value in locals().items() if name in SETTINGS}
-    settings = Settings(**_complete(given, PRESETS[_one_of("preset", preset, PRESETS)], train, batch_size))
+    settings = Settings(**_complete(given, PRESETS[one_of("preset", preset, PRESETS)], train, batch_size))
     if model.dim != train.dim:
         raise ValueError(
             f"Expected a model of the snapshots' dimension {train.dim}, got CellMNN(dim={model.dim}): "
             f"build it with CellMNN({train.dim})."
         )
+    if len(train.times) < 2:
+        raise ValueError("Expected snapshots of at least two times: one snapshot says nothing about change.")
+    if leaky_stopping is not None and not settings.patience:
+        raise ValueError("leaky_stopping decides when to stop, but without patience nothing stops: set patience.")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True goes on from a file: say which with checkpoint=.")
+    check_integers(1, checkpoint_every=checkpoint_every)
     model.to(pick_device(device)).train()
     keeper = None
     if checkpoint is not None:
-        identity = settings.identity() | {"leaky": leaky_stopping is not None, "data": fingerprint(train)}
-        keeper = Checkpoint(checkpoint, {"version": _version(), "model": repr(model), **identity}, resume)
+        keeper = Checkpoint(checkpoint, _identity(model, train, settings, leaky_stopping), resume)
     watch = None
     if settings.patience:
         if leaky_stopping is None:
@@ -211,16 +217,16 @@ class Settings:
         check_integers(0, steps=self.steps, seed=self.seed, patience=self.patience)
         check_integers(1, batch_size=self.batch_size, check_every=self.check_every)
         tiny, most = 1e-12, 1e12
-        _check_numbers(0, 1, gamma=self.gamma)
-        _check_numbers(0, most, l_kin=self.l_kin, l1=self.l1, deviation=self.deviation, l_barrier=self.l_barrier)
-        _check_numbers(tiny, most, lr=self.lr, kinetic_times=self.kinetic_times)
-        _check_numbers(0, 1 - tiny, ema=self.ema)
-        _check_numbers(tiny, 0.5, held_back=self.held_back)
-        _one_of("objective", self.objective, OBJECTIVES)
-        _one_of("path", self.path, PATHS)
-        _one_of("kernel", self.kernel, KERNELS)
-        _one_of("schedule", self.schedule, SCHEDULES)
-        if self.bandwidth != "median":
+        check_numbers(0, 1, gamma=self.gamma)
+        check_numbers(0, most, l_kin=self.l_kin, l1=self.l1, deviation=self.deviation, l_barrier=self.l_barrier)
+        check_numbers(tiny, most, lr=self.lr, kinetic_times=self.kinetic_times)
+        check_numbers(0, 1 - tiny, ema=self.ema)
+        check_numbers(tiny, 0.5, held_back=self.held_back)
+        one_of("objective", self.objective, OBJECTIVES)
+        one_of("path", self.path, PATHS)
+        one_of("kernel", self.kernel, KERNELS)
+        one_of("schedule", self.schedule, SCHEDULES)
+        if not (isinstance(self.bandwidth, str) and self.bandwidth == "median"):
             check_bandwidth(self.bandwidth)
 
     def identity(self) -> dict[str, Any]:
@@ -228,12 +234,22 @@ class Settings:
 
         Unless the learning rate depends on it.
         """
-        chosen = {**asdict(self), "seed": int(self.seed)}
+        # As text: 5 is a number of points and 5.0 the step of a grid, but 5 == 5.0.
+        chosen = {**asdict(self), "kinetic_times": str(self.kinetic_times)}
         steps = chosen.pop("steps")
         return chosen | ({"steps": steps} if self.schedule == "cosine" else {})
 
 
 SETTINGS = tuple(Settings.__dataclass_fields__)
+
+
+def _identity(model: CellMNN, train: Snapshots, settings: Settings, held: HeldOut | None) -> dict[str, Any]:
+    """Of a run, for its checkpoint."""
+    dtype = next(model.parameters()).dtype
+    identity = {"version": _version(), "model": f"CellMNN({model.extra_repr()}) of {dtype}", **settings.identity()}
+    identity["data"] = fingerprint(train.times, train.states)
+    identity["leaky"] = held is not None and fingerprint([held.previous_time, held.time], [held.previous, held.state])
+    return identity
 
 
 def _objective(
@@ -243,7 +259,8 @@ def _objective(
     s = settings
     penalties = Penalties(s.l_barrier, s.l1, s.deviation)
     if s.objective == "mmd":
-        bandwidth = median_bandwidth(np.concatenate(train.states)) if s.bandwidth == "median" else s.bandwidth
+        median = isinstance(s.bandwidth, str)
+        bandwidth = median_bandwidth(np.concatenate(train.states)) if median else s.bandwidth
         return CrowdMatching(
             model, train, s.batch_size, s.seed, penalties, s.l_kin, s.gamma, bandwidth, s.kernel, s.unbiased,
             s.kinetic_times,
@@ -257,16 +274,21 @@ def _held_back_score(model: CellMNN, kept: Snapshots, settings: Settings) -> flo
     n_steps = CHECK_STEPS if settings.objective == "flow-matching" else 1
     score = 0.0
     for k, later in enumerate(kept.states[1:]):
-        moved = model.propagate(kept.states[k][:CHECKED_CELLS], kept.times[k], kept.times[k + 1], n_steps)
-        score += mmd(moved, later[:CHECKED_CELLS])
+        moved = model.propagate(_some(kept.states[k]), kept.times[k], kept.times[k + 1], n_steps)
+        score += mmd(moved, _some(later))
     return score
 
 
 def _leaky_score(model: CellMNN, held: HeldOut, settings: Settings) -> float:
     """W1 on the very cells that the result will be judged on."""
     n_steps = CHECK_STEPS if settings.objective == "flow-matching" else 1
-    moved = model.propagate(held.previous[:CHECKED_CELLS], held.previous_time, held.time, n_steps)
-    return wasserstein(moved, held.state[:CHECKED_CELLS])
+    moved = model.propagate(_some(held.previous), held.previous_time, held.time, n_steps)
+    return wasserstein(moved, _some(held.state))
+
+
+def _some(cells: np.ndarray) -> np.ndarray:
+    """At most CHECKED_CELLS of them, from all over the file: its first ones may be one batch or one cluster."""
+    return cells[np.linspace(0, len(cells) - 1, min(len(cells), CHECKED_CELLS)).astype(int)]
 
 
 def pick_device(device: str = "auto") -> str:
@@ -288,16 +310,18 @@ def _complete(given: dict[str, Any], preset: dict[str, Any], train: Snapshots, b
     per_epoch = max(1, sum(map(len, train.states)) // batch_size)
     epochs = {"epochs": "steps", "check_epochs": "check_every"}
     filled = {epochs.get(name, name): v * per_epoch if name in epochs else v for name, v in preset.items()}
-    return {name: filled[name] if value is None else value for name, value in given.items()}
+    return {name: filled.get(name) if value is None else value for name, value in given.items()}
 
 
-def _one_of(name: str, value: object, known: Iterable[str]) -> str:
+def one_of(name: str, value: object, known: Iterable[str]) -> str:
+    """The value; raise ValueError unless it is one of the known."""
     if value not in known:
         raise ValueError(f"Expected {name} to be one of {', '.join(known)}; got {value!r}.")
     return value
 
 
-def _check_numbers(least: float, most: float, **values: object) -> None:
+def check_numbers(least: float, most: float, **values: object) -> None:
+    """Raise ValueError unless every value is a number (no bool) from `least` to `most`."""
     for name, value in values.items():
         real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (real and least <= value <= most):

@@ -81,7 +81,7 @@ def test_ot_interpolation_refuses_to_extrapolate(t0, t1):
 
 def test_unknown_methods_and_options_are_refused():
     snaps = ce.Snapshots.from_anndata(make_adata(), n_components=2)
-    with pytest.raises(ValueError, match="persistence, ot-interpolation, cell-mnn; got 'magic'"):
+    with pytest.raises(ValueError, match=r"persistence, mean-shift, .*cell-mnn; got 'magic'"):
         ce.leave_one_out(snaps, "magic", 1)
     with pytest.raises(ValueError, match=r"\['colour'\]"):
         ce.leave_one_out(snaps, "cell-mnn", 1, colour="red")
@@ -137,3 +137,33 @@ def test_partners_depend_on_the_seed_and_persistence_gives_a_copy():
 def test_methods_without_options_say_so():
     with pytest.raises(ValueError, match="persistence takes no options"):
         ce.baselines.get("persistence", steps=4)
+
+
+def test_a_known_floor_is_not_measured_again(monkeypatch):
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=2)
+    monkeypatch.setattr(ce.evaluation, "noise_floor", None)
+    row = ce.leave_one_out(snaps, "persistence", 1, floor=ce.metrics.NoiseFloor(0.2, 0.1, 0.3))
+    assert (row["floor"], row["floor_low"], row["floor_high"]) == (0.2, 0.1, 0.3)
+
+
+def test_leaky_stopping_hands_over_the_held_out_cells_and_says_so(monkeypatch):
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=2)
+    _, held = snaps.hold_out(2)
+    leaks = []
+
+    class Spy(ce.baselines.persistence.Persistence):
+        def fit(self, train, seed=0, leak=None):
+            leaks.append(leak)
+            return self
+
+    monkeypatch.setattr(ce.evaluation.baselines, "get", lambda name, **options: Spy(**options))
+    leaky, clean = (ce.leave_one_out(snaps, "spy", 2, leaky_stopping=flag) for flag in (True, False))
+    np.testing.assert_array_equal(leaks[0].state, held.state)
+    assert leaks[1] is None
+    assert leaky["protocol"] == f"LEAKY: stopping looked at the held-out cells; {clean['protocol']}"
+
+
+def test_leaky_stopping_needs_a_method_that_stops_by_a_score():
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=2)
+    with pytest.raises(ValueError, match="persistence does not stop by a score"):
+        ce.leave_one_out(snaps, "persistence", 1, leaky_stopping=True)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
-from scipy.stats import wasserstein_distance
+from scipy.stats import energy_distance, wasserstein_distance
 
 import cellmnn_edu as ce
-from cellmnn_edu.metrics import kernel_matrix, transport_plan
+from cellmnn_edu.metrics import kernel_matrix, median_bandwidth, transport_plan
 
 
 def clouds(seed, n=12, m=17, dim=3):
@@ -84,6 +84,92 @@ def test_mmd_in_slices_equals_mmd_at_once():
     assert ce.mmd(x, y) == pytest.approx(expected.item(), rel=1e-9)
 
 
+def test_the_energy_kernel_gives_the_energy_distance():
+    x, y = clouds(5)
+    expected = 2 * cdist(x, y).mean() - cdist(x, x).mean() - cdist(y, y).mean()
+    assert ce.mmd(x, y, kernel="energy") == pytest.approx(expected, rel=1e-9)
+    # On a line scipy knows it too, from the distribution functions.
+    u, v = clouds(6, dim=1)
+    assert ce.mmd(u, v, kernel="energy") == pytest.approx(energy_distance(u[:, 0], v[:, 0]) ** 2, rel=1e-9)
+
+
+@given(seed=st.integers(0, 999), kernel=st.sampled_from(["laplace", "gaussian", "energy"]))
+@settings(max_examples=25, deadline=None)
+def test_mmd_does_not_depend_on_the_order_of_cells_or_clouds(seed, kernel):
+    x, y = clouds(seed)
+    value = ce.mmd(x, y, 0.8, kernel)
+    assert ce.mmd(y, x[::-1], 0.8, kernel) == pytest.approx(value, rel=1e-9, abs=1e-12)
+    assert ce.mmd(x + 3, y + 3, 0.8, kernel) == pytest.approx(value, rel=1e-6, abs=1e-9)
+    if kernel != "energy":
+        assert ce.mmd(5 * x, 5 * y, 4.0, kernel) == pytest.approx(value, rel=1e-6, abs=1e-9)
+
+
+def test_several_bandwidths_are_the_mean_of_each():
+    x, y = clouds(7)
+    for kernel in ("laplace", "gaussian"):
+        each = [ce.mmd(x, y, width, kernel) for width in (0.3, 1.0, 4.0)]
+        assert ce.mmd(x, y, [0.3, 1.0, 4.0], kernel) == pytest.approx(np.mean(each), rel=1e-9)
+
+
+def test_the_unbiased_mmd_is_zero_on_average_and_the_biased_is_not():
+    rng = np.random.default_rng(0)
+    pairs = [(rng.normal(size=(15, 2)), rng.normal(size=(15, 2))) for _ in range(400)]
+    unbiased = [ce.mmd(x, y, unbiased=True) for x, y in pairs]
+    assert abs(np.mean(unbiased)) < 4 * np.std(unbiased) / 20
+    assert min(unbiased) < 0
+    # The V-statistic is too large by (1 - E k) (1/n + 1/m).
+    k = np.mean([kernel_matrix(torch.tensor(x), torch.tensor(y)).mean().item() for x, y in pairs])
+    biased = [ce.mmd(x, y) for x, y in pairs]
+    assert np.mean(biased) == pytest.approx((1 - k) * 2 / 15, rel=0.1)
+
+
+@pytest.mark.parametrize("kernel", ["laplace", "gaussian", "energy"])
+def test_the_unbiased_mmd_in_slices_equals_that_at_once(kernel):
+    rng = np.random.default_rng(0)
+    x, y = (torch.tensor(rng.normal(size=(n, 2))) for n in (1500, 40))
+
+    def off_diagonal(cells):
+        k = kernel_matrix(cells, cells, kernel=kernel)
+        return (k.sum() - k.diagonal().sum()) / (len(cells) * (len(cells) - 1))
+
+    expected = off_diagonal(x) + off_diagonal(y) - 2 * kernel_matrix(x, y, kernel=kernel).mean()
+    assert ce.mmd(x, y, kernel=kernel, unbiased=True) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_one_cell_has_no_unbiased_mmd():
+    with pytest.raises(ValueError, match="at least two cells in each cloud"):
+        ce.mmd(np.ones((1, 2)), np.ones((3, 2)), unbiased=True)
+
+
+def test_the_median_bandwidth_is_a_median_over_pairs():
+    x, _ = clouds(8, n=30)
+    far = [np.abs(u - v).mean() for i, u in enumerate(x) for v in x[:i]]
+    assert median_bandwidth(x) == pytest.approx(np.median(far))
+    assert median_bandwidth(3 * x + 1) == pytest.approx(3 * median_bandwidth(x))
+
+
+def test_the_median_bandwidth_of_many_cells_looks_at_a_thousand_from_everywhere():
+    line = np.arange(4000.0)[:, None]  # the median of |u - v| is (1 - 1 / sqrt 2) of the range
+    expected = (1 - 1 / np.sqrt(2)) * 4000
+    assert median_bandwidth(line) == pytest.approx(expected, rel=0.05)
+    assert median_bandwidth(line, seed=1) != median_bandwidth(line)
+
+
+@pytest.mark.parametrize("cells", [np.ones((9, 2)), np.ones((1, 2)), np.repeat([[0.0], [1.0]], [9, 1], axis=0)])
+def test_cells_that_coincide_have_no_median_bandwidth(cells):
+    with pytest.raises(ValueError, match="no bandwidth, give one"):
+        median_bandwidth(cells)
+
+
+def test_the_plan_of_squared_costs_is_the_best_assignment():
+    x, y = clouds(9, n=15, m=15)
+    cost = cdist(x, y) ** 2
+    rows, columns = linear_sum_assignment(cost)
+    expected = np.zeros((15, 15))
+    expected[rows, columns] = 1 / 15
+    np.testing.assert_allclose(transport_plan(x, y, power=2), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("distance", [ce.wasserstein, ce.mmd])
 @pytest.mark.parametrize(
     ("x", "y", "message"),
@@ -101,10 +187,15 @@ def test_clouds_that_have_no_distance_are_refused(distance, x, y, message):
         distance(x, y)
 
 
-@pytest.mark.parametrize("bandwidth", [0, -1, float("nan")])
+@pytest.mark.parametrize("bandwidth", [0, -1, float("nan"), np.inf, True, "wide", None, [], [1, 0], [1, "wide"]])
 def test_a_bandwidth_must_be_positive(bandwidth):
     with pytest.raises(ValueError, match="positive bandwidth"):
         ce.mmd(np.ones((2, 2)), np.ones((2, 2)), bandwidth)
+
+
+def test_an_unknown_kernel_is_refused():
+    with pytest.raises(ValueError, match="laplace, gaussian, energy; got 'cauchy'"):
+        ce.mmd(np.ones((2, 2)), np.ones((2, 2)), kernel="cauchy")
 
 
 @pytest.mark.parametrize(("n_truth", "n_first", "n_second"), [(400, 400, 400), (200, 60, 200)])

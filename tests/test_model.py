@@ -6,6 +6,7 @@ import torch
 from scipy.linalg import expm
 
 import cellmnn_edu as ce
+from cellmnn_edu.model import mlp
 
 MODELS = pytest.mark.parametrize(
     "model",
@@ -167,3 +168,50 @@ def test_a_trajectory_needs_a_row_of_times(cells, times):
 def test_sizes_and_seeds_are_integers(options):
     with pytest.raises(ValueError, match="to be an integer of at least"):
         ce.CellMNN(**options)
+
+
+@MODELS
+def test_a_time_range_shows_the_network_zero_to_one(model, cells):
+    """Operators are per unit of real time either way."""
+    options = {"head": model.head, "affine": model.affine, "seed": 1}
+    scaled = ce.CellMNN(3, time_range=(10.0, 14.0), **options)
+    np.testing.assert_allclose(scaled.operator(cells, 11.0), model.operator(cells, 0.25), rtol=1e-6, atol=1e-7)
+    a, b = model.operator(cells, 0.25), model.offset(cells, 0.25)
+    lifted = np.zeros((9, 4, 4))
+    lifted[:, :3, :3], lifted[:, :3, 3] = a, b
+    expected = [(expm(2 * m) @ np.append(z, 1))[:3] for m, z in zip(lifted, cells, strict=True)]
+    np.testing.assert_allclose(scaled.propagate(cells, 11.0, 13.0), expected, rtol=1e-4, atol=1e-5)
+    late = scaled.propagate(cells, 11.0, 13.0, n_steps=2)
+    halfway = scaled.propagate(cells, 11.0, 12.0)
+    np.testing.assert_allclose(late, scaled.propagate(halfway, 12.0, 13.0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("time_range", [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
+def test_a_range_that_is_none_is_refused(time_range):
+    with pytest.raises(ValueError, match="first < last"):
+        ce.CellMNN(3, time_range=time_range)
+
+
+def test_the_papers_model():
+    model, same = ce.CellMNN.paper(5, seed=4), ce.CellMNN(5, seed=4)
+    assert (model.head, model.affine, model.time_range) == ("eigen", False, None)
+    linear = [(m.in_features, m.out_features) for m in model.network if isinstance(m, torch.nn.Linear)]
+    assert linear == [(6, 96), (96, 96), (96, 96), (96, 96), (96, 30)]
+    for a, b in zip(model.parameters(), same.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_network_starts_as_kaiming_with_a_small_last_layer():
+    network = mlp(50, 40, width=200, depth=2, seed=3)
+    layers = [m for m in network if isinstance(m, torch.nn.Linear)]
+    gain = np.sqrt(2 / (1 + 0.01**2))
+    for layer, factor in zip(layers, (1, 1, 0.01), strict=True):
+        expected = factor * gain / np.sqrt(layer.in_features)
+        assert layer.weight.std().item() == pytest.approx(expected, rel=0.05)
+        assert not layer.bias.any()
+    assert [m.negative_slope for m in network if isinstance(m, torch.nn.LeakyReLU)] == [0.01, 0.01]
+
+
+def test_a_model_says_what_it_is():
+    text = repr(ce.CellMNN(np.int64(3), head="dense", affine=True, width=7, depth=2, seed=5, time_range=(0, 2)))
+    assert "dim=3, head='dense', affine=True, width=7, depth=2, seed=5, time_range=(0.0, 2.0)" in text

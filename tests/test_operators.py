@@ -49,6 +49,16 @@ def test_flow_is_the_exponential_of_the_lifted_matrix(head, affine, dt):
 
 @HEADS
 @AFFINE
+def test_velocities_are_a_z_plus_b_at_the_places_the_flow_reaches(head, affine):
+    operator, z = make(head, affine)
+    dt = 2 * torch.rand(3, N, dtype=z.dtype) - 0.5
+    velocities = operator.velocities(z, dt)
+    assert velocities.shape == (3, N, D)
+    torch.testing.assert_close(velocities, operator.apply(operator.flow(z, dt)), rtol=1e-9, atol=1e-11)
+
+
+@HEADS
+@AFFINE
 def test_many_durations_at_once_equal_one_by_one(head, affine):
     operator, z = make(head, affine)
     dt = torch.rand(3, 2, N, dtype=z.dtype)

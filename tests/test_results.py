@@ -1,12 +1,13 @@
-"""Stored results: a stale one is refused, an interrupted run goes on, and one row of each is computed again."""
+"""Stored results: a stale one is refused or confirmed, an interrupted run goes on, and one row is computed again."""
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import cellmnn_edu as ce
-from cellmnn_edu import results
+from cellmnn_edu import _grid, evaluation, results
 
 COLUMNS = {"rotation": ["w1", "floor"]}
 
@@ -55,32 +56,134 @@ def test_an_interrupted_run_keeps_its_rows(counting, tmp_path):
     assert table["x"].tolist() == [3, 1, 2]
 
 
-def test_rows_that_were_finished_out_of_order_are_put_in_order(counting, tmp_path):
-    code = results.code_hash(results.EXPERIMENTS["squares"])
-    last = pd.DataFrame([{"code": code, "setting": 2, "x": 2, "square": 4, "seconds": 1.0}])
-    last.to_csv(tmp_path / "squares.partial.csv", index=False)
-    assert results.reproduce("squares", tmp_path, progress=False)["x"].tolist() == [3, 1, 2]
-
-
-def test_rows_of_other_code_are_not_kept(counting, tmp_path):
-    old = pd.DataFrame([{"code": "other", "setting": 0, "x": 3, "square": 10, "seconds": 1.0}])
-    old.to_csv(tmp_path / "squares.partial.csv", index=False)
-    assert results.reproduce("squares", tmp_path, progress=False)["square"].tolist() == [9, 1, 4]
+def test_rows_of_other_code_are_not_kept(counting, tmp_path, monkeypatch):
+    counting.stop_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        results.reproduce("squares", tmp_path, progress=False)
+    counting.stop_at = None
+    monkeypatch.setattr(results, "code_hash", lambda experiment: "changed")
+    results.reproduce("squares", tmp_path, progress=False)
+    assert counting == [3, 1, 2, 3, 1, 2]
 
 
 def test_a_stale_result_is_refused_with_the_remedy(counting, tmp_path, monkeypatch):
     results.reproduce("squares", tmp_path, progress=False)
     monkeypatch.setattr(results, "shipped", lambda name: tmp_path / name.removeprefix("results/"))
     monkeypatch.setattr(results, "code_hash", lambda experiment: "changed")
-    with pytest.raises(ValueError, match=r"made by other code.*cellmnn-edu reproduce squares"):
+    with pytest.raises(ValueError, match=r"made by other code.*reproduce squares --confirm.*cellmnn-edu reproduce sq"):
         results.load("squares")
+
+
+@pytest.fixture
+def ways(monkeypatch, tmp_path):
+    """A stored experiment of three ways (one with a missing value) by four seeds; `error` is added to later rows."""
+    calls = Calls()
+    calls.error = {}
+
+    def row(way, seed, index=0):
+        calls.append((way, seed))
+        value = 1e6 * way + seed + 1 / 3 + calls.error.get(way, 0.0)
+        extra = {"note": "text"} if way else {}
+        return {"way": way, "seed": seed, "w1": value, "nothing": np.nan, "seconds": float(len(calls)), **extra}
+
+    settings = [{"way": w, "seed": s, **({"index": 1} if w == 2 else {})} for w in (0, 1, 2) for s in range(4)]
+    # A setting that is no column of the row would not be comparable.
+    monkeypatch.setattr(results, "shipped", lambda name: tmp_path / name.removeprefix("results/"))
+    experiment = results.Experiment(settings, lambda **s: {**s, **row(**s)}, ("metrics",))
+    monkeypatch.setitem(results.EXPERIMENTS, "ways", experiment)
+    results.reproduce("ways", tmp_path, progress=False)
+    calls.clear()
+    return calls
+
+
+def change_code(monkeypatch, code):
+    monkeypatch.setattr(results, "code_hash", lambda experiment: code)
+
+
+def test_other_code_is_accepted_when_one_row_of_every_way_agrees(ways, tmp_path, monkeypatch):
+    before = json.loads((tmp_path / "ways.json").read_text())
+    change_code(monkeypatch, "second")
+    entry = results.confirm("ways", tmp_path, progress=False)
+    assert sorted(way for way, _ in ways) == [0, 1, 2]
+    assert entry["rows"] == 3
+    assert entry["largest_difference"] < 1e-7  # the table is rounded to eight digits
+    assert set(entry) == {"code", "date", "rows", "versions", "largest_difference"}
+    after = json.loads((tmp_path / "ways.json").read_text())
+    assert after == {**before, "confirmed": [entry]}
+    assert results.load("ways").attrs["confirmed"] == [entry]
+    assert not list(tmp_path.glob("*.partial*"))
+
+    change_code(monkeypatch, "third")
+    with pytest.raises(ValueError, match="other code"):
+        results.load("ways")
+    results.confirm("ways", tmp_path, progress=False)
+    assert [e["code"] for e in results.load("ways").attrs["confirmed"]] == ["second", "third"]
+    for code in ("second", "fourth"):
+        change_code(monkeypatch, code)
+        with pytest.raises(ValueError, match="other code"):
+            results.load("ways")
+    change_code(monkeypatch, before["code"])
+    results.load("ways")  # the code that made it
+
+
+def test_the_row_that_is_computed_again_changes_with_the_code(ways, tmp_path, monkeypatch):
+    for k in range(12):
+        change_code(monkeypatch, f"code {k}")
+        results.confirm("ways", tmp_path, progress=False)
+    assert {seed for way, seed in ways if way == 1} == {0, 1, 2, 3}
+
+
+def test_a_row_that_differs_is_shown_with_both_values(ways, tmp_path, monkeypatch):
+    stored = (tmp_path / "ways.json").read_text()
+    change_code(monkeypatch, "second")
+    ways.error = {1: 30.0}  # 3e-5 of its size
+    with pytest.raises(
+        ValueError, match=r"(?s)1 of 3 rows.*'way': 1.*w1 100000\d\.3\d* stored, 100003\d\.3\d* now"
+    ) as raised:
+        results.confirm("ways", tmp_path, progress=False)
+    assert "Make it again: cellmnn-edu reproduce ways" in str(raised.value)
+    assert (tmp_path / "ways.json").read_text() == stored
+    ways.error = {1: 3.0}  # 3e-6
+    assert 2.9e-6 < results.confirm("ways", tmp_path, progress=False)["largest_difference"] < 3.1e-6
+
+
+def test_a_confirmation_needs_a_result_of_the_same_settings(ways, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"no ways\.json in .*nowhere"):
+        results.confirm("ways", tmp_path / "nowhere")
+    fewer = results.EXPERIMENTS["ways"]._replace(settings=results.EXPERIMENTS["ways"].settings[::-1])
+    monkeypatch.setitem(results.EXPERIMENTS, "ways", fewer)
+    with pytest.raises(ValueError, match="settings of 'ways' are not those"):
+        results.confirm("ways", tmp_path)
+    assert ways == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (2.0, 2.0, 0.0),
+        (2.0, 2.2, 0.2 / 2.2),
+        (-2.0, 2.0, 2.0),
+        (0.0, 1e-9, 1.0),
+        (np.nan, None, 0.0),
+        (np.nan, 1.0, np.inf),
+        (0, np.nan, np.inf),
+        ("a", "a", 0.0),
+        ("a", "b", np.inf),
+        ("[1, 2]", [1, 2], 0.0),
+        (3, 3.0, 0.0),
+        (True, True, 0.0),
+    ],
+)
+def test_differences_are_relative_and_two_missing_values_agree(a, b, expected):
+    assert results._difference(a, b) == pytest.approx(expected)
+    assert results._difference(b, a) == pytest.approx(expected)
 
 
 def test_words_do_not_change_the_hash_but_code_does():
     source = '"""Head."""\n\ndef f(x):\n    """Word."""\n    # why\n    return x + 1  # so\n'
     reworded = '"""Other head.\n\nLonger."""\ndef f(x):\n    """Words\n    more."""\n\n    return x + 1\n'
-    assert results._code(source) == results._code(reworded) == "def f(x):\n    return x + 1"
-    assert results._code(source) != results._code(source.replace("+ 1", "+ 2"))
+    assert _grid.code_text(source) == _grid.code_text(reworded) == "def f(x):\n    return x + 1"
+    assert _grid.code_text(source) != _grid.code_text(source.replace("+ 1", "+ 2"))
 
 
 @pytest.mark.parametrize(
@@ -95,21 +198,92 @@ def test_words_do_not_change_the_hash_but_code_does():
     ],
 )
 def test_what_counts_as_code(source, kept):
-    assert kept in results._code(source)
-    assert "ords" not in results._code(source)
+    assert kept in _grid.code_text(source)
+    assert "ords" not in _grid.code_text(source)
 
 
-def test_every_file_of_the_modules_the_settings_and_this_module_count(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "_HERE", tmp_path)
+def a_row(x):
+    """Square."""
+    return {"x": x * x}
+
+
+def other_row(x):
+    return {"x": x + x}
+
+
+def same_row(x):
+    # without words
+    return {"x": x * x}
+
+
+same_row.__name__ = "a_row"
+
+
+def test_every_file_of_the_modules_the_settings_the_row_and_its_parts_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(_grid, "_HERE", tmp_path)
     (tmp_path / "sub").mkdir()
-    for name in ("results.py", "one.py", "sub/a.py", "sub/b.py"):
+    for name in ("one.py", "sub/a.py", "sub/b.py"):
         (tmp_path / name).write_text("x = 1\n")
-    experiment = results.Experiment([{"x": 1}], dict, ("one", "sub"))
-    hashes = {results.code_hash(experiment), results.code_hash(experiment._replace(settings=[{"x": 2}]))}
-    for name in ("results.py", "one.py", "sub/a.py", "sub/b.py"):
+    experiment = results.Experiment([{"x": 1}], a_row, ("one", "sub"), parts=({"lr": 1}, other_row))
+    changes = [{"settings": [{"x": 2}]}, {"row": other_row}, {"parts": ({"lr": 2}, other_row)}, {"parts": ({"lr": 1},)}]
+    hashes = {results.code_hash(experiment._replace(**change)) for change in ({}, *changes)}
+    for name in ("one.py", "sub/a.py", "sub/b.py"):
         (tmp_path / name).write_text("x = 2\n")
         hashes.add(results.code_hash(experiment))
-    assert len(hashes) == 6
+    assert len(hashes) == 8
+    assert results._text(a_row) == results._text(same_row).replace("same_row", "a_row")
+
+
+# Benchmarks as experiments
+
+
+def test_a_benchmark_experiment_is_the_benchmark(monkeypatch, tmp_path):
+    from test_snapshots import make_adata
+
+    def tiny():
+        return ce.Snapshots.from_anndata(make_adata(), n_components=2)
+
+    monkeypatch.setitem(results.DATASETS, "tiny", tiny)
+    monkeypatch.setitem(results.METHOD_SETTINGS, "quick", ("cell-mnn", {"steps": 3}))
+    monkeypatch.setattr(results, "shipped", lambda name: tmp_path / name.removeprefix("results/"))
+    labels = ["persistence", "quick"]
+    experiment = results._benchmark({"tiny": (1, 2)}, labels, seeds=(0, 1))
+    monkeypatch.setitem(results.EXPERIMENTS, "tiny", experiment)
+    results._snapshots.cache_clear()
+    floors = []
+    own = evaluation.noise_floor
+    monkeypatch.setattr(evaluation, "noise_floor", lambda *sizes: floors.append(sizes) or own(*sizes))
+    results.reproduce("tiny", tmp_path, progress=False)
+    assert len(floors) == 2
+    loaded = results.load("tiny").drop(columns="seconds")
+    methods = {"persistence": ("persistence", {}), "quick": ("cell-mnn", {"steps": 3})}
+    table = ce.benchmark({"tiny": tiny()}, methods, (0, 1), progress=False).drop(columns="seconds")
+    pd.testing.assert_frame_equal(loaded, table, rtol=1e-7, check_flags=False)
+    # The floors count as ways of their own, and a way is a method, at one of its times.
+    change_code(monkeypatch, "second")
+    assert results.confirm("tiny", tmp_path, progress=False)["rows"] == 3
+    results._snapshots.cache_clear()
+
+
+def test_only_the_settings_that_are_used_are_in_the_hash(monkeypatch):
+    def hashed():
+        return results.code_hash(results._benchmark({"hsmm": (1, 2)}, ["persistence"]))
+
+    first = hashed()
+    monkeypatch.setitem(results.METHOD_SETTINGS, "new", ("cell-mnn", {"steps": 3}))
+    monkeypatch.setitem(results.DATASETS, "new", results._guo)
+    assert hashed() == first
+    monkeypatch.setitem(results.METHOD_SETTINGS, "persistence", ("persistence", {"steps": 3}))
+    assert hashed() != first
+    monkeypatch.undo()
+    monkeypatch.setitem(results.DATASETS, "hsmm", results._guo)
+    assert hashed() != first
+
+
+@pytest.mark.parametrize(("name", "n_times", "n_cells"), [("hsmm", 4, 271), ("guo", 6, 428), ("myeloid", 5, 3000)])
+def test_data_sets_of_the_benchmarks(name, n_times, n_cells):
+    snaps = results.DATASETS[name]()
+    assert (len(snaps.times), sum(map(len, snaps.states)), snaps.dim) == (n_times, n_cells, 5)
 
 
 @pytest.mark.parametrize("call", [lambda: results.load("none"), lambda: results.reproduce("none", "x")])
@@ -118,21 +292,26 @@ def test_an_unknown_result_is_refused(call):
         call()
 
 
+def stored(name):
+    """The rows as they were computed, one for each setting."""
+    return results._stored(results.shipped(f"results/{name}.json").parent, name)[0]
+
+
 @pytest.mark.parametrize("name", COLUMNS)
 def test_the_stored_result_is_current_and_complete(name):
-    table = ce.results.load(name)
-    experiment = results.EXPERIMENTS[name]
-    assert len(table) == len(experiment.settings)
-    for stored, setting in zip(table.to_dict("records"), experiment.settings, strict=True):
-        assert {key: stored[key] for key in setting} == setting
+    assert set(COLUMNS[name]) <= set(ce.results.load(name).columns)
+    assert results._same_settings(stored(name), results.EXPERIMENTS[name].settings)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_one_row_computed_again_is_the_stored_one(name):
-    """At full settings, a cheap row of each kind of randomness: the last training row and the rows without any."""
-    table, experiment = ce.results.load(name), results.EXPERIMENTS[name]
-    for i in (len(table) - 6, len(table) - 7, len(table) - 8):
+    """At full settings: the quickest row that was trained, and the quickest of each method that is not trained."""
+    table, experiment = stored(name), results.EXPERIMENTS[name]
+    trained = table["steps"] > 0
+    chosen = [table.loc[trained, "seconds"].idxmin(), *table[~trained].groupby("method")["seconds"].idxmin()]
+    for i in chosen:
         again = experiment.row(**experiment.settings[i])
         for column in COLUMNS[name]:
             # Training in float32 differs a little between processors.
-            assert again[column] == pytest.approx(table[column][i], rel=0.1 if again["steps"] else 1e-4)
+            tolerance = 0.1 if again["steps"] else 1e-4
+            assert again[column] == pytest.approx(table[column][i], rel=tolerance, nan_ok=True), experiment.settings[i]

@@ -1,5 +1,8 @@
 """Snapshots against sklearn, algebra, and every bad input the issue tracker could think of."""
 
+import dataclasses
+from itertools import pairwise
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -9,6 +12,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from scipy.stats import chisquare
 from sklearn.decomposition import PCA
 
 import cellmnn_edu as ce
@@ -304,3 +308,77 @@ def test_obsm_with_more_components_than_columns_is_refused():
     adata.obsm["X_pca"] = np.eye(80, 2)
     with pytest.raises(ValueError, match="at most 2"):
         ce.Snapshots.from_anndata(adata, use_rep="X_pca", n_components=3)
+
+
+# Cells kept back
+
+
+def labelled(sizes, seed=0):
+    """Snapshots whose cells are numbered, so that each can be followed."""
+    adata = make_adata(times=range(len(sizes)), n_cells=1, n_genes=3, seed=seed)
+    snaps = ce.Snapshots.from_anndata(adata, n_components=None, rescale=False)
+    starts = np.cumsum([0, *sizes])
+    states = [np.arange(a, b)[:, None] * np.ones(3) for a, b in pairwise(starts)]
+    return dataclasses.replace(snaps, states=states, raw=[-state for state in states])
+
+
+@given(
+    sizes=st.lists(st.integers(2, 60), min_size=2, max_size=5),
+    fraction=st.floats(0.001, 0.999),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_cells_kept_back_and_the_rest_are_all_cells_once(sizes, fraction, seed):
+    snaps = labelled(sizes)
+    rest, kept = snaps.hold_back(fraction, seed=seed)
+    for whole, one, other in zip(snaps.states, rest.states, kept.states, strict=True):
+        together = np.concatenate([one, other])
+        np.testing.assert_array_equal(np.sort(together, axis=0), whole)
+        assert len(one) >= 1
+        assert len(other) == min(max(1, round(fraction * len(whole))), len(whole) - 1)
+        assert (np.diff(one[:, 0]) > 0).all()
+        assert (np.diff(other[:, 0]) > 0).all()
+    for side in (rest, kept):
+        assert side.times.tolist() == snaps.times.tolist()
+        assert (side.scale == snaps.scale).all()
+        assert side.dim == snaps.dim
+        for state, raw in zip(side.states, side.raw, strict=True):
+            np.testing.assert_array_equal(raw, -state)
+    again = snaps.hold_back(fraction, seed=np.int64(seed))
+    for a, b in zip(rest.states + kept.states, again[0].states + again[1].states, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_seed_and_not_the_values_choose_which_cells_are_kept():
+    snaps = labelled([50, 50, 200])
+    kept = snaps.hold_back(0.2, seed=0)[1]
+    assert [len(state) for state in kept.states] == [10, 10, 40]
+    other = snaps.hold_back(0.2, seed=1)[1]
+    assert any((a != b).any() for a, b in zip(kept.states, other.states, strict=True))
+    # Not the same places at every time, and any place at some seed.
+    assert (kept.states[0][:, 0] != kept.states[1][:, 0] - 50).any()
+    drawn = np.concatenate([snaps.hold_back(0.2, seed=k)[1].states[0][:, 0] for k in range(200)])
+    counts = np.bincount(drawn.astype(int), minlength=50)
+    assert chisquare(counts).pvalue > 1e-3
+    changed = dataclasses.replace(snaps, states=[state**2 for state in snaps.states])
+    for a, b in zip(changed.hold_back(0.2, seed=0)[1].states, kept.states, strict=True):
+        np.testing.assert_array_equal(a, b**2)
+
+
+def test_cells_kept_back_leave_the_coordinates_alone():
+    snaps = ce.Snapshots.from_anndata(make_adata(), n_components=3)
+    rest, kept = snaps.hold_back(0.3)
+    for side in (rest, kept):
+        np.testing.assert_array_equal(side.loadings, snaps.loadings)
+        np.testing.assert_allclose(side.encode(side.raw[1]), side.states[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, np.nan])
+def test_a_share_is_between_zero_and_one(fraction):
+    with pytest.raises(ValueError, match="fraction between 0 and 1"):
+        labelled([5, 5]).hold_back(fraction)
+
+
+def test_of_one_cell_nothing_can_be_kept_back():
+    with pytest.raises(ValueError, match=r"at least two cells at every time, got 0\.1 and 1"):
+        labelled([5, 1]).hold_back(0.1)

@@ -1,12 +1,23 @@
-"""Rivals of Cell-MNN under one protocol: ``fit(train, seed).propagate(z, t0, t1, seed)``."""
+"""Rivals of Cell-MNN under one protocol: ``fit(train, seed).propagate(z, t0, t1, seed)``.
+
+Rivals that learn have the same network size, steps, learning rate and loop as Cell-MNN by default, and the same options
+to change them (`field.Training`).
+"""
 
 from __future__ import annotations
 
+from functools import partial
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .cell_mnn import CellMNNMethod
+from .flow_matching import FlowMatching
+from .mean_shift import MeanShift
+from .mfm import MetricFlowMatching
+from .neural_ode import NeuralODE
 from .ot_interpolation import OTInterpolation
 from .persistence import Persistence
+from .sf2m import SF2M
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +26,14 @@ if TYPE_CHECKING:
 
 METHODS = {
     "persistence": Persistence,
+    "mean-shift": MeanShift,
     "ot-interpolation": OTInterpolation,
+    "neural-ode": NeuralODE,
+    "i-cfm": partial(FlowMatching, "independent"),
+    "ot-cfm": partial(FlowMatching, "minibatch"),
+    "ot-cfm-full": partial(FlowMatching, "full"),
+    "sf2m": SF2M,
+    "mfm": MetricFlowMatching,
     "cell-mnn": CellMNNMethod,
 }
 
@@ -39,10 +57,11 @@ def get(name: str, **options: Any) -> Method:
 
     Parameters
     ----------
-    name : {"persistence", "ot-interpolation", "cell-mnn"}
+    name : {"persistence", "mean-shift", "ot-interpolation", "neural-ode", "i-cfm", "ot-cfm", "ot-cfm-full", "sf2m", \
+"mfm", "cell-mnn"}
         Which.
     **options
-        Settings of the method; for "cell-mnn" those of `CellMNN` and `fit`.
+        Settings of the method, see `options_of`.
 
     Returns
     -------
@@ -52,10 +71,26 @@ def get(name: str, **options: Any) -> Method:
     Raises
     ------
     ValueError
-        For an unknown name or option.
+        For an unknown name or option, or a setting out of range.
+    """
+    known = options_of(name)
+    if unknown := sorted(set(options) - set(known)):
+        if not known:
+            raise ValueError(f"{name} takes no options, got {unknown}: leave them out.")
+        raise ValueError(f"Unknown options {unknown} for {name}; expected some of {', '.join(known)}.")
+    return METHODS[name](**options)
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Names of the options of one method: its own, and those of its training.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
     """
     if name not in METHODS:
         raise ValueError(f"Expected one of the methods {', '.join(METHODS)}; got {name!r}.")
-    if options and name != "cell-mnn":
-        raise ValueError(f"{name} takes no options, got {sorted(options)}: leave them out.")
-    return METHODS[name](**options)
+    method = METHODS[name]
+    own = [p.name for p in signature(method).parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+    return (*own, *getattr(getattr(method, "func", method), "OPTIONS", ()))

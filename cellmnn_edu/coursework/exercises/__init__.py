@@ -11,6 +11,10 @@ CHAPTERS = (
     "one_field_many_operators",
     "moving_in_closed_form",
     "what_snapshots_cannot_tell",
+    "a_network_that_writes_matrices",
+    "matching_crowds",
+    "training_from_laptop_to_gpu",
+    "a_second_way_to_train",
 )
 
 

@@ -6,15 +6,15 @@ machine does falls on all alike. Measured in CPU time on one thread; ratios are 
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ._progress import progress_bar
-from .operators import DenseOperator, build, by_matrix_exp, head_size
+from .._progress import progress_bar
+from ..operators import DenseOperator, build, by_matrix_exp, head_size
+from .clocks import in_turn, middle, n_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RK4_STEPS = 20
-BLOCK = 0.02  # seconds that one way runs before the next has its turn
 HEADS = ("eigen", "rotational", "dense")
 
 
@@ -71,13 +70,10 @@ def operator_speed(
             f"Expected positive dimensions, reaches, batch and seconds, and at least 2 times; got {list(dims)}, "
             f"{list(reaches)}, {batch}, {seconds} and {list(n_times)}."
         )
-    rows, threads = [], torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    rows = []
+    with n_threads(1):
         for dim, count, reach, head in progress_bar(settings, show=progress, desc="timing", unit="setting"):
             rows += _race(dim, count, reach, head, batch, seconds)
-    finally:
-        torch.set_num_threads(threads)
     return pd.DataFrame(rows)
 
 
@@ -109,7 +105,8 @@ def _race(dim: int, count: int, reach: float, head: str, batch: int, seconds: fl
     if head == "dense":
         ways["rk4"] = _by_rk4
     truth = ways["matrix_exp"](out.double(), z.double(), dt.double())
-    times = _in_turn({name: _pass(way, out, z, dt) for name, way in ways.items()}, seconds)
+    runs = {name: _pass(way, out, z, dt) for name, way in ways.items()}
+    times = middle(in_turn(runs, seconds * len(runs), time.process_time))
     return [
         {
             "dim": dim,
@@ -149,28 +146,11 @@ def _by_rk4(out: Tensor, z: Tensor, dt: Tensor) -> Tensor:
     return odeint(lambda _, x: operator.apply(x), z, dt[:, 0], method="rk4", options=grid)
 
 
-def _pass(way: Callable, out: Tensor, z: Tensor, dt: Tensor) -> Callable[[], float]:
-    """One forward and backward pass that returns its time."""
+def _pass(way: Callable, out: Tensor, z: Tensor, dt: Tensor) -> Callable[[], None]:
+    """One forward and backward pass."""
 
-    def run() -> float:
+    def run() -> None:
         leaf = out.detach().requires_grad_()
-        start = time.process_time()
         way(leaf, z, dt).square().sum().backward()
-        return time.process_time() - start
 
     return run
-
-
-def _in_turn(runs: dict[str, Callable[[], float]], seconds: float) -> dict[str, float]:
-    """Median time of each run, in short blocks taken in turn; the first pass of a block only warms the caches."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    start = time.process_time()
-    while not taken["matrix_exp"] or time.process_time() - start < seconds * len(runs):
-        for name, run in runs.items():
-            run()
-            block = time.process_time()
-            while True:
-                taken[name].append(run())
-                if time.process_time() - block > BLOCK:
-                    break
-    return {name: statistics.median(values) for name, values in taken.items()}
