@@ -261,7 +261,7 @@ class _Run:
             self.module.load_state_dict(self.watch.weights)
         else:
             history.best_step = history.steps
-            if self.average is not None and history.steps:
+            if self.average is not None:
                 self.module.load_state_dict(self.average.module.state_dict())
         self.check()
         self.module.eval()

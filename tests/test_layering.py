@@ -27,6 +27,7 @@ ORDER = [
     "training",
     "baselines",
     "evaluation",
+    "experiments",
     "results",
     "speed",
     "grn",

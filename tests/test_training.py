@@ -388,9 +388,12 @@ def run_with_scores(scores, patience, ema=0.0, steps=30, every=3):
     """Weights, history, and the weights at each check, of a run that is told these scores."""
     snaps, _ = linear_world(n_cells=60)
     model, seen, told = small(), [], iter(scores)
+    model.network.register_forward_hook(lambda network, *_: seen_training.append(network.training))
+    seen_training = []
 
     def score():
         seen.append(weights(model))
+        assert all(seen_training)
         assert not model.training
         return next(told)
 
@@ -726,6 +729,18 @@ def test_a_job_that_ignores_ctrl_c_goes_on_ignoring_it():
             assert ce.fit(model, snaps, **QUICK).steps == 20
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_keeps_the_weights_of_that_step_not_the_best_ones():
+    snaps, _ = linear_world(n_cells=60)
+    model = small()
+    watch = loop.Watch(iter(range(100)).__next__, 2, 99)  # ever worse: the first check is the best
+    with at_call(model, 9, interrupt), pytest.warns(UserWarning, match="after 9 of 20"):
+        history = loop.optimise(model, objective_of("mmd", model, snaps), 20, 0.01, watch=watch, progress=False)
+    same = small()
+    plain = plain_loop(same, objective_of("mmd", same, snaps), [0.01] * 9)
+    torch.testing.assert_close(weights(model), plain[-1], rtol=1e-6, atol=1e-8)
+    assert history.best_step == 9
 
 
 def test_ctrl_c_keeps_the_averaged_weights_of_that_step():

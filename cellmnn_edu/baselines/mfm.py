@@ -49,8 +49,9 @@ class MetricFlowMatching:
     -----
     Source: Kapusniak et al. 2024, "Metric flow matching for smooth interpolations on the data manifold",
     arXiv:2405.14780. There the metric of a gap is made of cells of its two ends, and adds up over cells; here it is
-    made of all training cells, as a mean, so that `n_anchors` does not change its scale. As by default in the code
-    released with the paper, the network does not see the moment within a gap, so each path is a parabola.
+    made of all training cells, as a mean, so that `n_anchors` does not change its scale. The network does not see the
+    moment within a gap, so each path is a parabola (we have not seen the authors' own code). The default of `gamma`
+    was chosen on the myoblasts, `cellmnn_edu.datasets.hsmm`.
     """
 
     OPTIONS = TRAINING_OPTIONS

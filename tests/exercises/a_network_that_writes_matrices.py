@@ -119,6 +119,7 @@ WRONG = {
         (lambda D, w, d, H: layers(D + 1, *d * [w]), "last layer is missing"),
         (lambda D, w, d, H: sum([D + 1, *d * [w], H]), "units"),
         (lambda D, w, d, H: layers(D + 1, *d * [w], H**2), "do not square"),
+        (lambda D, w, d, H: layers(D + 1, *d * [w], D**2), "H is not used"),
         (lambda D, w, d, H: layers(D + 1, w) + layers(w, w) ** (d - 1) + layers(w, H), "multiplied"),
         (lambda D, w, d, H: [layers(D + 1, *d * [w], H)], "single number"),
         (lambda D, w, d, H: 17, "wrong numbers"),

@@ -96,6 +96,14 @@ def linear_discount(n_times, gamma):
     return weights
 
 
+def without_a_condition(n_times, gamma):
+    return np.array([[gamma ** (e - s - 1) for e in range(n_times)] for s in range(n_times)])
+
+
+def stops_at_one(n_times, gamma):
+    return np.array([[gamma ** max(e - s - 1, 0) for e in range(n_times)] for s in range(n_times)])
+
+
 def flat_discount(n_times, gamma):
     weights = np.triu(np.full((n_times, n_times), gamma), 1)
     weights[np.arange(n_times - 1), np.arange(1, n_times)] = 1
@@ -111,6 +119,11 @@ def rectangles(velocity, times, shift):
 def middles(velocity, times):
     speed = (velocity**2).mean(axis=(1, 2))
     return np.mean([(a + b) / 2 for a, b in pairwise(speed)])
+
+
+def squares_late(velocity, times):
+    middle = [((a + b) / 2) ** 2 for a, b in pairwise(velocity)]
+    return sum(m.mean() * dt for m, dt in zip(middle, np.diff(times), strict=True)) / (times[-1] - times[0])
 
 
 def average_cell(velocity, times):
@@ -154,7 +167,9 @@ WRONG = {
         (lambda n_times, gamma: weights_by_counting(n_times, gamma) + np.identity(n_times), "diagonal is 0"),
         (both_ways, "forwards only"),
         (lambda n_times, gamma: np.transpose(weights_by_counting(n_times, gamma)), "exchanged"),
-        (linear_discount, "to the power k"),
+        (linear_discount, "to the power of it"),
+        (without_a_condition, "back in time"),
+        (stops_at_one, "not 1"),
         (flat_discount, "another factor"),
         (lambda n_times, gamma: np.eye(n_times, k=1), "Only neighbours"),
         (lambda n_times, gamma: np.triu(np.ones((n_times, n_times)), 1), "gamma = 1"),
@@ -173,6 +188,7 @@ WRONG = {
         (lambda velocity, times: effort_by_scipy(np.sqrt(np.abs(velocity)), times), "absolute speed"),
         (lambda velocity, times: effort_by_scipy(velocity, times) ** 0.5, "root"),
         (middles, "lasted equally long"),
+        (squares_late, "square first"),
         (average_cell, "average cell"),
         (lambda velocity, times: trapezoid((velocity**2).mean(2), times, axis=0), "one number"),
         (lambda velocity, times: effort_by_scipy(velocity, times) + 17, "wrong numbers"),

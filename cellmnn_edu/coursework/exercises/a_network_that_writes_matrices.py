@@ -307,6 +307,10 @@ PARAMETERS = Exercise(
             "H is the number of outputs itself: do not square it.",
         ),
         Mistake(
+            lambda d, w, k, h: _count(d, w, k, d * d),
+            "H is not used: the last layer has D * D outputs here, which is right for the dense head only.",
+        ),
+        Mistake(
             lambda d, w, k, h: (d + 2) * w + ((w + 1) * w) ** (k - 1) + (w + 1) * h,
             "Layers add up: the counts are multiplied here.",
         ),

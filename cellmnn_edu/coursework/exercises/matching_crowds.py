@@ -160,7 +160,7 @@ PAIR_WEIGHTS = Exercise(
     mistakes=(
         Mistake(
             lambda n, g: _weights(n, g) * g,
-            "Off by one power: from a snapshot to the next nothing is skipped, so k = 0 and the weight is 1.",
+            "Off by one power: from a snapshot to the next nothing is skipped: e - s - 1 = 0, and the weight is 1.",
         ),
         Mistake(
             _with_diagonal,
@@ -174,10 +174,18 @@ PAIR_WEIGHTS = Exercise(
             lambda n, g: _weights(n, g) + _weights(n, g).T,
             "Cells are moved forwards only: nothing stands below the diagonal.",
         ),
+        Mistake(
+            lambda n, g: g ** _skipped(n).astype(float),
+            "There is no move back in time, nor to its own time: on the diagonal and below it stands 0.",
+        ),
+        Mistake(
+            lambda n, g: g ** _skipped(n).clip(0),
+            "There is no move back in time, nor to its own time: on the diagonal and below it stands 0, not 1.",
+        ),
         Mistake(lambda n, g: _weights(n, g).T, "Rows and columns are exchanged: rows are where a move starts."),
         Mistake(
             lambda n, g: np.where(_skipped(n) == 0, 1.0, np.where(_skipped(n) > 0, g * _skipped(n), 0.0)),
-            "This is gamma times k; the discount is gamma to the power k.",
+            "This is gamma times e - s - 1; the discount is gamma to the power of it.",
         ),
         Mistake(
             lambda n, g: np.where(_skipped(n) == 0, 1.0, np.where(_skipped(n) > 0, g, 0.0)),
@@ -185,7 +193,7 @@ PAIR_WEIGHTS = Exercise(
         ),
         Mistake(
             lambda n, g: (_skipped(n) == 0).astype(float),
-            "Only neighbours are compared; longer moves count too, with gamma^k.",
+            "Only neighbours are compared; longer moves count too, with gamma ** (e - s - 1).",
         ),
         Mistake(lambda n, g: (_skipped(n) >= 0).astype(float), "All pairs weigh 1: this is gamma = 1."),
         Mistake(
@@ -257,6 +265,10 @@ EFFORT = Exercise(
         Mistake(
             lambda v, t: ((_by_time(v)[1:] + _by_time(v)[:-1]) / 2).mean(),
             "Intervals are averaged as if all lasted equally long; multiply each by its duration.",
+        ),
+        Mistake(
+            lambda v, t: (np.diff(t) * _by_time((v[1:] + v[:-1]) / 2)).sum() / (t[-1] - t[0]),
+            "This averages the velocities at both ends and squares the mean: square first, then average.",
         ),
         Mistake(
             lambda v, t: _trapezoid(np.square(v.mean(1)).mean(-1), t) / (t[-1] - t[0]),
