@@ -92,3 +92,17 @@ def test_a_tensor_that_requires_a_gradient_is_an_answer():
         return start + (t - t0) / (t1 - t0) * (torch.tensor(partner) - start)
 
     assert judge("straight-line", with_torch).passed
+
+
+@pytest.mark.parametrize(
+    "ragged",
+    [
+        lambda start, partner, *times: (start, partner, 3),
+        lambda start, partner, *times: [start, partner[:2]],
+        lambda start, partner, *times: [[1.0, 2.0], [3.0]],
+    ],
+)
+def test_a_ragged_answer_is_wrong_and_says_what_was_expected(ragged):
+    verdict = judge("straight-line", ragged)
+    assert not verdict.passed
+    assert re.search(r"Expected an array of shape \(.+ whose parts do not make one array", verdict.message)

@@ -428,3 +428,16 @@ def test_the_global_stream_and_the_device_of_the_batch_do_not_matter():
             ce.fit(model, snaps, steps=3, objective=kind, seed=4, batch_size=12, progress=False)
             got.append(weights(model))
         assert torch.equal(*got)
+
+
+@pytest.mark.parametrize("head", ["eigen", "dense", "rotational"])
+def test_moves_that_nobody_asked_for_do_no_harm(head):
+    """Backward in time, cells that contract by e^-150 a unit would overflow, and spoil the gradient."""
+    snaps = crowds((0.0, 1.0, 2.0))
+    model = small(3, head=head)
+    with torch.no_grad():
+        diagonal = {"eigen": [0, 1, 2], "dense": [0, 4, 8], "rotational": [0, 3]}[head]
+        model.network[-1].bias[diagonal] = -150.0
+    assert torch.linalg.eigvals(model(torch.zeros(1, 3), torch.zeros(1)).matrix()).real.max() < -140
+    sum(CrowdMatching(model, snaps, 24, 0, FREE, l_kin=0.0)().values()).backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters())

@@ -9,7 +9,7 @@ import pytest
 import cellmnn_edu as ce
 from cellmnn_edu import _grid, evaluation, experiments, results
 
-COLUMNS = {"rotation": ["w1", "floor"]}
+COLUMNS = {"rotation": ["w1", "floor"], "ablation": ["w1", "w1_own"]}
 
 
 class Calls(list):

@@ -92,10 +92,17 @@ def _fault(exercise: Exercise, answer: Callable, inputs: tuple) -> str | None:
     if got is None or got is ...:
         return f"{exercise.call} returns nothing yet: end it with `return`."
     if any(not np.array_equal(a, b) for a, b in zip(copies, inputs, strict=True)):
-        return "The answer changes its input in place: the caller's cells would move. Compute a new array."
+        return "The answer changes its input in place: the caller's numbers change too. Compute a new array."
     truth = np.asarray(exercise.truth(*inputs))
-    if np.shape(got) != truth.shape:
-        return f"Expected {_in_words(truth.shape)}, got {_in_words(np.shape(got))}. {exercise.shapes}"
+    try:
+        shape = np.shape(got)
+    except Exception:  # parts of different shapes, or tensors that NumPy cannot read
+        return (
+            f"Expected {_in_words(truth.shape)}, got a {type(got).__name__} whose parts do not make one array. "
+            f"{exercise.shapes}"
+        )
+    if shape != truth.shape:
+        return f"Expected {_in_words(truth.shape)}, got {_in_words(shape)}. {exercise.shapes}"
     try:
         values = np.asarray(got.detach() if hasattr(got, "detach") else got, dtype=float)
     except Exception:

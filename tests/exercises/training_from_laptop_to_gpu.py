@@ -61,6 +61,13 @@ def moves_first(gradient, weight, momentum, step, until):
     return weight
 
 
+def swapped_lines(gradient, weight, momentum, step, until):
+    for k in range(step, until):
+        weight = weight - 0.1 / (1 + k) ** 0.5 * momentum
+        momentum = 0.9 * momentum + gradient(weight, k)
+    return weight
+
+
 def without_decay(gradient, weight, momentum, step, until):
     for k in range(step, until):
         momentum = momentum + gradient(weight, k)
@@ -108,7 +115,7 @@ def but_for(name):
 
 WRONG = {
     "longest-run": [
-        (lambda n, b, e, s: n / b * e * s / 3600, "no part of a step"),
+        (lambda n, b, e, s: n / b * e * s / 3600, "left over are counted in"),
         (lambda n, b, e, s: math.ceil(n / b) * e * s / 3600, "Rounded up"),
         (lambda n, b, e, s: n // b * e * s, "are seconds"),
         (lambda n, b, e, s: n // b * e * s / 60, "are minutes"),
@@ -117,7 +124,8 @@ WRONG = {
         (lambda n, b, e, s: n * e * s / 3600, "step for every cell"),
         (lambda n, b, e, s: n // b * b * e * s / 3600, "counts twice"),
         (lambda n, b, e, s: n // b * e, "number of steps"),
-        (lambda n, b, e, s: (n * e) // b * s / 3600, "no part of a step"),
+        (lambda n, b, e, s: (n * e) // b * s / 3600, "left over are counted in"),
+        (lambda n, b, e, s: int(n // b * e * s / 3600 + 0.5), "whole hours"),
         (lambda n, b, e, s: n // b * e / s / 3600, "shorter run"),
         (lambda n, b, e, s: n // b, "wrong numbers"),
         (lambda n, b, e, s: [n // b * e * s / 3600], "single number"),
@@ -149,7 +157,8 @@ WRONG = {
         (lambda g, w, m, k, u: train(g, w, m, range(k, u + 1)), "One step too many"),
         (lambda g, w, m, k, u: train(g, w, m, range(k + 1, u)), "One step too few"),
         (lambda g, w, m, k, u: train(g, w, m, range(k + 1, u + 1)), "Every number is one too large"),
-        (moves_first, "old momentum"),
+        (moves_first, "old momentum: add"),
+        (swapped_lines, "lines are swapped"),
         (without_decay, "never fades"),
         (without_momentum, "no momentum left"),
         (climbs, "climbs"),
@@ -160,7 +169,7 @@ WRONG = {
     "same-run": [
         (compares_steps, "longer run is refused"),
         (lambda wanted, files: [stored == wanted for stored in files], "plain =="),
-        (keeps_tuples, "same bandwidths"),
+        (keeps_tuples, "same setting"),
         (lambda wanted, files: [agree(wanted, s, wanted) for s in files], "one setting more"),
         (lambda wanted, files: [agree(wanted, s, s) for s in files], "lacks a setting"),
         (lambda wanted, files: [agree(wanted, s, {*s} & {*wanted}) for s in files], "only one side"),

@@ -30,7 +30,7 @@ LONGEST_RUN = Exercise(
     mistakes=(
         Mistake(
             lambda n, b, e, s: n / b * e * s / 3600,
-            "There is no part of a step: the cells that do not fill a batch are left out, so divide with // first.",
+            "The cells left over are counted in: every epoch leaves them out, so n_cells // batch_size comes first.",
         ),
         Mistake(
             lambda n, b, e, s: -(-n // b) * e * s / 3600,
@@ -39,6 +39,10 @@ LONGEST_RUN = Exercise(
         Mistake(lambda n, b, e, s: (n // b) * e * s, "These are seconds; asked for are hours."),
         Mistake(lambda n, b, e, s: (n // b) * e * s / 60, "These are minutes; asked for are hours."),
         Mistake(lambda n, b, e, s: (n // b) * s / 3600, "This is one epoch only."),
+        Mistake(
+            lambda n, b, e, s: round((n // b) * e * s / 3600),
+            "Rounded to whole hours: give them as they come, with a fraction.",
+        ),
         Mistake(
             lambda n, b, e, s: e * s / 3600, "One step for each epoch: an epoch has n_cells // batch_size of them."
         ),
@@ -56,7 +60,7 @@ LONGEST_RUN = Exercise(
             "Divided by the time of a step, slower steps make a shorter run.",
         ),
     ),
-    hint="Try 450 cells, batches of 200, 1800 epochs and 1 second: 3600 steps, so 1 hour.",
+    hint="Try 450 cells, batches of 200, 450 epochs and 2 seconds: 900 steps, so 0.5 hours.",
     shapes="Four numbers go in, one comes out.",
 )
 
@@ -111,8 +115,9 @@ APPLY_ALL = Exercise(
             "This is one straight step, z + A z: asked for is the velocity A z.",
         ),
     ),
-    hint="Try A = np.stack([k * np.eye(D) for k in range(n)]): cell k must be multiplied by k, at every time.",
-    shapes="A is (n, D, D), one matrix for each cell; z is (K, n, D), and so is the answer.",
+    hint="Try A = np.stack([k * np.array([[0, 1], [0, 0]]) for k in range(n)]): at every time cell k must get k times "
+    "its second coordinate, then 0.",
+    shapes="They are NumPy arrays: A is (n, D, D), one matrix for each cell; z is (K, n, D), and so is the answer.",
 )
 
 
@@ -151,6 +156,14 @@ def _late_momentum(gradient: Gradient, weight: np.ndarray, momentum: np.ndarray,
     for k in range(step, until):
         moved = weight - RATE / np.sqrt(1 + k) * momentum
         momentum, weight = DECAY * momentum + gradient(weight, k), moved
+    return weight
+
+
+def _late_gradient(gradient: Gradient, weight: np.ndarray, momentum: np.ndarray, step: int, until: int) -> np.ndarray:
+    """The slip of swapping the two lines."""
+    for k in range(step, until):
+        weight = weight - RATE / np.sqrt(1 + k) * momentum
+        momentum = DECAY * momentum + gradient(weight, k)
     return weight
 
 
@@ -205,6 +218,11 @@ GO_ON = Exercise(
         ),
         Mistake(_late_momentum, "The weight moves with the old momentum: add the gradient first, then move."),
         Mistake(
+            _late_gradient,
+            "The two lines are swapped: the weight moves with the old momentum, and the gradient is taken where it "
+            "arrives. First the momentum, then the weight.",
+        ),
+        Mistake(
             lambda g, w, m, k, u: _steps(g, w, m, _same(range(k, u)), decay=1.0),
             "The momentum never fades: multiply it by 0.9 before the gradient is added.",
         ),
@@ -217,7 +235,7 @@ GO_ON = Exercise(
             "This climbs: the weight moves against the momentum.",
         ),
     ),
-    hint="Try step == until: nothing is left to do, and the weight comes back as it is.",
+    hint="Try a gradient that returns k, with weight 1, momentum 1, step 3 and until 4: 1 - 0.05 * (0.9 + 3) = 0.805.",
     shapes="weight and momentum are (3,), step and until are integers; the answer is the weight, (3,).",
 )
 
@@ -273,11 +291,11 @@ SAME_RUN = Exercise(
         ),
         Mistake(
             lambda w, files: [w == s for s in files],
-            "A plain == refuses a longer run, and it takes (0.5, 2.0) and [0.5, 2.0] for two different bandwidths.",
+            "A plain == refuses a longer run, and it takes (0.5, 2.0) and [0.5, 2.0] for two different settings.",
         ),
         Mistake(
             lambda w, files: [_agree(w, s, _all_names(w, s), lambda value: value) for s in files],
-            "(0.5, 2.0) and [0.5, 2.0] are the same bandwidths; files often know only one of the two kinds.",
+            "(0.5, 2.0) and [0.5, 2.0] are the same setting; files often know only one of the two kinds.",
         ),
         Mistake(
             lambda w, files: [_agree(w, s, {*w} - {"steps"}) for s in files],
@@ -314,7 +332,7 @@ SAME_RUN = Exercise(
         Mistake(lambda w, files: [True] * len(files), "Every file is accepted."),
         Mistake(lambda w, files: [False] * len(files), "Every file is refused, even one of the very same run."),
     ),
-    hint="Go through the names in {*wanted, *stored}, leave out 'steps', and compare with .get(name).",
+    hint="Leave 'steps' out of both dicts, make tuples into lists, and compare the two with ==.",
     shapes="wanted is a dict, files a list of them; the answer is a list of True or False, one for each file.",
 )
 
