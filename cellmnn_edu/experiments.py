@@ -256,6 +256,7 @@ def _ablation() -> Experiment:
         row=_ablation_row,
         modules=("datasets", "simulate", *SCORING),
         parts=(*parts, *(DATASETS[dataset] for dataset in ABLATION_HELD)),
+        replicates=("seed", "index", "dataset"),
         tidy=_with_floors_and_own,
     )
 

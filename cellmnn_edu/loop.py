@@ -169,6 +169,19 @@ def optimise(
     return history
 
 
+def finished(history: History) -> History:
+    """The history of a run that ended by itself; one that Ctrl-C ended is no result, and goes on as Ctrl-C.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the run was interrupted.
+    """
+    if history.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return history
+
+
 @dataclass
 class Watch:
     """Early stopping: a score, lower is better, of the weights the model would get now.

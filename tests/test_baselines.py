@@ -1,5 +1,6 @@
 """Every rival against a truth it does not know: closed forms for Gaussians, an arc, a linear flow; and the protocol."""
 
+import signal
 from inspect import signature
 
 import numpy as np
@@ -501,3 +502,34 @@ def test_an_unknown_method_is_refused_with_those_that_are_known():
 
 def test_a_field_knows_its_dimension():
     assert VelocityField(Training(device="cpu").network(4, 3, 0)).dim == 3
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_ctrl_c_leaves_no_half_trained_method(stage):
+    """Its score would be kept by a benchmark, and never be made again."""
+
+    def interrupt(history):
+        calls.append(history.steps)
+        if calls.count(10) == stage + 1 and calls[-1] == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    calls = []
+    method = baselines.get("cell-mnn", finetune_steps=20, callback=interrupt, **QUICK | {"steps": 20})
+    with pytest.warns(UserWarning, match="Interrupted after 10 of 20"), pytest.raises(KeyboardInterrupt):
+        method.fit(two_gaussians(n=30))
+    assert calls.count(1) == stage + 1
+
+
+def test_ctrl_c_ends_a_rival_too():
+    class Interrupting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.rng = nn.Parameter(torch.zeros(1)), torch.Generator()
+
+        def __call__(self):
+            signal.raise_signal(signal.SIGINT)
+            return {"square": self.weight.square().sum()}
+
+    terms = Interrupting()
+    with pytest.warns(UserWarning, match="Interrupted after 1 of 12"), pytest.raises(KeyboardInterrupt):
+        Training(**QUICK).run(terms, terms)

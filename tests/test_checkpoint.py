@@ -10,6 +10,7 @@ import signal
 import tempfile
 import time
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ VARIANTS = {
     "flow matching": {**RICH, "objective": "flow-matching", "path": "spline"},
     "frozen matching": {**RICH, "objective": "frozen-matching"},
 }
+
+
+HEADS = ["eigen", "dense", "rotational"]
 
 
 def world():
@@ -201,8 +205,7 @@ def crash_at(step):
         torch.optim.AdamW = real
 
 
-@pytest.mark.parametrize("head", ["eigen", "dense", "rotational"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("variant", "head"), [*zip(VARIANTS, cycle(HEADS)), *(("all", head) for head in HEADS[:2])])
 def test_resumed_after_a_crash_is_bit_identical(tmp_path, variant, head):
     path, options = tmp_path / "run.pt", VARIANTS[variant]
     for step in (25, 13):  # the second counts from where the first is resumed
@@ -302,7 +305,7 @@ def test_the_trained_model_itself_may_be_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("variant", ["plain", "all", "flow matching", "frozen matching"])
-@pytest.mark.parametrize("step", [1, 10, 23, 46])
+@pytest.mark.parametrize("step", [1, 23])
 def test_ctrl_c_saves_and_loses_nothing(tmp_path, variant, step):
     path, options, model = tmp_path / "run.pt", VARIANTS[variant], small()
     calls = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import training
+from ..loop import finished
 from ..model import CellMNN, check_integers
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ class CellMNNMethod:
         self.models, self.histories = [], []
         for own in range(seed * self.n_models, (seed + 1) * self.n_models):
             model = CellMNN(train.dim, seed=own, **self.model_options)
-            self.histories.append(training.fit(model, train, seed=own, **settings))
+            self.histories.append(finished(training.fit(model, train, seed=own, **settings)))
             if self.finetune_steps:
                 tuned = {**settings, "objective": "mmd", "steps": self.finetune_steps}
-                self.histories.append(training.fit(model, train, seed=own, **tuned))
+                self.histories.append(finished(training.fit(model, train, seed=own, **tuned)))
             self.models.append(model)
         self.model, self.history = self.models[0], self.histories[0]
         self.steps = sum(history.steps for history in self.histories)

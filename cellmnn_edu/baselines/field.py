@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
-from ..loop import SCHEDULES, History, optimise
+from ..loop import SCHEDULES, History, finished, optimise
 from ..model import check_integers, mlp
 from ..training import check_numbers, one_of, pick_device
 
@@ -75,8 +75,8 @@ class Training:
 
     def run(self, module: nn.Module, terms: Callable[[], dict[str, Tensor]]) -> History:
         """Train the module in place through the one loop of the package."""
-        return optimise(
-            module, terms, self.steps, self.lr, schedule=self.schedule, ema=self.ema, progress=self.progress
+        return finished(
+            optimise(module, terms, self.steps, self.lr, schedule=self.schedule, ema=self.ema, progress=self.progress)
         )
 
 
