@@ -14,7 +14,6 @@ CHAPTERS = (
     "a_network_that_writes_matrices",
     "matching_crowds",
     "training_from_laptop_to_gpu",
-    "a_second_way_to_train",
 )
 
 
