@@ -134,8 +134,8 @@ def kernel_matrix(
         Difference per dimension at which the kernel has fallen to 1/e (laplace) or exp(-1/2) (gaussian). Several
         bandwidths give the mean of their kernels.
     kernel : {"laplace", "gaussian", "energy"}
-        exp(-mean_d |x_d - y_d| / s), exp(-mean_d (x_d - y_d)^2 / (2 s^2)), or -|x - y|, which turns the MMD into the
-        energy distance and has no bandwidth.
+        ``exp(-mean_d |x_d - y_d| / s)``, ``exp(-mean_d (x_d - y_d)^2 / (2 s^2))``, or ``-|x - y|``, which turns the
+        MMD into the energy distance and has no bandwidth.
 
     Returns
     -------

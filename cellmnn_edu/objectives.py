@@ -31,7 +31,7 @@ class Penalties:
     Attributes
     ----------
     l_barrier : float
-        Of the determinant barrier, mean 1 / (|det P| + 1e-4); no head without a P is charged.
+        Of the determinant barrier, mean ``1 / (|det P| + 1e-4)``; no head without a P is charged.
     l1 : float
         Of the mean absolute entry of A.
     deviation : float
