@@ -16,6 +16,7 @@ import torch
 from .. import datasets
 from .._grid import code_of, write_whole
 from .._progress import progress_bar
+from ..evaluation import SCORING
 from ..metrics import wasserstein
 from ..model import CellMNN
 from ..operators import HEADS
@@ -29,18 +30,7 @@ if TYPE_CHECKING:
     from ..snapshots import Snapshots
 
 # Whose code decides the numbers.
-MODULES = (
-    "snapshots",
-    "metrics",
-    "operators",
-    "model",
-    "losses",
-    "paths",
-    "objectives",
-    "checkpoint",
-    "loop",
-    "training",
-)
+MODULES = (*SCORING, "checkpoint")
 COMMAND = "cellmnn-edu gpu-check"
 ABSENT = f"Not measured on a GPU: PyTorch finds none here. Where there is one: {COMMAND}"
 # Largest difference to the CPU, relative to its value; W1 is the distance of the moved cells, in units of the cells.
