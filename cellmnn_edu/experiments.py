@@ -91,6 +91,7 @@ METHOD_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "ot-interpolation": ("ot-interpolation", {}),
     "neural-ode": ("neural-ode", {}),
     **{name: (name, REGRESSION) for name in ("i-cfm", "ot-cfm", "ot-cfm-full", "sf2m")},
+    "ot-cfm-spline": ("ot-cfm", {"path": "spline", **REGRESSION}),
     "mfm": ("mfm", {"gamma": 1.0, **REGRESSION}),
     "cell-mnn-paper": ("cell-mnn", PAPER),
     "eigen": ("cell-mnn", {"head": "eigen"}),
@@ -98,13 +99,17 @@ METHOD_SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "rotational": ("cell-mnn", {"head": "rotational"}),
     "affine": ("cell-mnn", {"head": "eigen", "affine": True}),
     "matching": ("cell-mnn", {**FROZEN, "objective": "flow-matching"}),
+    "matching-spline": ("cell-mnn", {**FROZEN, "objective": "flow-matching", "path": "spline"}),
     "frozen": ("cell-mnn", FROZEN),
     "frozen-affine": ("cell-mnn", {**FROZEN, "affine": True}),
     "frozen-spline": ("cell-mnn", {**FROZEN, "path": "spline"}),
     "frozen-spline-tuned": ("cell-mnn", {**FROZEN, "path": "spline", "finetune_steps": 300}),
+    "frozen-ensemble": ("cell-mnn", {**FROZEN, "n_models": 3}),
+    "frozen-spline-ensemble": ("cell-mnn", {**FROZEN, "path": "spline", "n_models": 3}),
     "cell-mnn-paper-leaky": ("cell-mnn", {**PAPER, "leaky_stopping": True}),
 }
-RACE = [label for label in METHOD_SETTINGS if label != "cell-mnn-paper-leaky"]
+ENSEMBLES = ["frozen-ensemble", "frozen-spline-ensemble"]
+RACE = [label for label in METHOD_SETTINGS if label not in (*ENSEMBLES, "cell-mnn-paper-leaky")]
 
 
 def _embryoid_body() -> Snapshots:
@@ -316,5 +321,6 @@ EXPERIMENTS = {
     "myeloid": _benchmark({"myeloid": (1, 2, 3)}, RACE),
     "ablation": _ablation(),
     "second-way": SECOND_WAY,
+    "ensembles": _benchmark({"embryoid-body": (1, 2, 3), "hsmm": (1, 2), "myeloid": (1, 2, 3)}, ENSEMBLES),
     "leak": _benchmark({"embryoid-body": (1, 2, 3)}, ["cell-mnn-paper-leaky"]),
 }

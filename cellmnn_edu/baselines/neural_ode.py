@@ -30,7 +30,8 @@ class NeuralODE:
     l_kin, gamma, bandwidth, kernel, unbiased
         As in `cellmnn_edu.fit`, with the same defaults.
     kinetic_times : int
-        Points between each cell's start and the last time at which speed is charged.
+        Moments between each cell's start and the last time at which speed is charged, drawn anew for every batch, one
+        in each of as many equal spans: a free field learns to be slow at moments that it knows, and fast between.
     solver_steps : int
         Least number of Runge-Kutta steps in training, from each cell's start to the last time; every time and every
         point at which speed is charged is a stop as well.
@@ -112,21 +113,30 @@ class SolvedCrowdMatching(CrowdMatching):
         super().__init__(field, train, batch_size, seed, Penalties(), kinetic_times=kinetic_times, **terms)
         left = self.times[-1] - self.times[:-1]
         landings = (self.times[self.arrival + 1] - self.times[self.departure]) / left[self.departure]
-        even, metered = (torch.linspace(0, 1, n).to(landings) for n in (solver_steps + 1, kinetic_times))
-        stops = torch.cat([landings, metered, even])
-        # Rounded, so that stops that differ by float error only are one.
-        self.fractions, where = torch.unique((stops * 1e5).round() / 1e5, return_inverse=True)
-        self.landing, self.metered = where[: len(landings)], where[len(landings) :][:kinetic_times]
+        self.stops = torch.cat([landings, torch.linspace(0, 1, solver_steps + 1).to(landings)])
+        self.n_moments = kinetic_times if self.l_kin else 0
 
     def __call__(self) -> dict[str, Tensor]:
         """One batch."""
-        z, t = self.sources()
-        path = follow(self.model, z, t, self.times[-1], self.fractions)
-        moved = path.view(len(path), -1, self.n_source, self.model.dim)[self.landing, self.departure]
-        terms = {"mmd": mmd_loss(moved, self.targets(), self.arrival, self.weight, **self.distance)}
+        (z, t), later = self.sources(), self.targets()
+        stops = torch.cat([self.moments(), self.stops])
+        # Rounded, so that stops that differ by float error only are one.
+        fractions, where = torch.unique((stops * 1e5).round() / 1e5, return_inverse=True)
+        metered, landing = where[: self.n_moments], where[self.n_moments :][: len(self.arrival)]
+        path = follow(self.model, z, t, self.times[-1], fractions)
+        moved = path.view(len(path), -1, self.n_source, self.model.dim)[landing, self.departure]
+        terms = {"mmd": mmd_loss(moved, later, self.arrival, self.weight, **self.distance)}
         if self.l_kin:
-            cells = path[self.metered]
-            clock = t + self.fractions[self.metered, None] * (self.times[-1] - t)
+            cells = path[metered]
+            clock = t + fractions[metered, None] * (self.times[-1] - t)
             velocity = self.model(cells.flatten(0, 1), clock.flatten())
             terms["kinetic"] = self.l_kin * kinetic_energy(velocity)
         return terms
+
+    def moments(self) -> Tensor:
+        """Random fractions (kinetic_times,) of the way to the last time, one in each of as many equal spans."""
+        # From a copy of the generator, so that the cells drawn are those that Cell-MNN sees.
+        rng = torch.Generator()
+        rng.set_state(self.rng.get_state())
+        spans = torch.arange(self.n_moments) + torch.rand(self.n_moments, generator=rng)
+        return (spans / max(1, self.n_moments)).to(self.times)
