@@ -60,7 +60,7 @@ class NeuralODE:
         bandwidth: float | Sequence[float] | str = 1.0,
         kernel: str = "laplace",
         unbiased: bool = False,
-        kinetic_times: int = 5,
+        kinetic_times: int = 2,
         solver_steps: int = 4,
         n_steps: int = 20,
         **training: Any,
