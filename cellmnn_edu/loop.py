@@ -128,6 +128,8 @@ def optimise(
                 f"{keeper.path} holds {run.history.steps} steps, more than the {steps} that were asked for: "
                 "ask for at least as many, or use another file."
             )
+        if hasattr(terms, "paths"):  # which draws once a step
+            terms.paths.draws = run.history.steps
     history, earlier, start = run.history, run.history.seconds, time.perf_counter()
     bar = progress_bar(None, show=progress, desc="training", unit="step", total=steps, initial=history.steps)
     with bar, _interruption() as interrupted:

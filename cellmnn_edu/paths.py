@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from .metrics import transport_plan
@@ -22,6 +24,9 @@ PATHS = ("straight", "spline")
 # Largest error of the marginals of an entropic plan (root of the sum of squares), and rounds to reach it.
 SINKHORN_ERROR = 1e-5
 MAX_SINKHORN = 10_000
+# Training steps for which partners found by a plan are kept: to find them takes longer than all the rest of a step.
+# Moments and noise are new in every step.
+RENEW = 4
 
 
 class PathSampler:
@@ -48,6 +53,8 @@ class PathSampler:
     diffusion : float
         Of the entropic coupling: sigma in dx = sigma dW, per square root of a unit of time. Its regularisation is
         2 sigma^2 (t_next - t), so that a longer gap blurs partners more.
+    renew : int
+        Draws for which chains are kept where a plan is solved for them ("minibatch", "entropic").
 
     Raises
     ------
@@ -70,6 +77,7 @@ class PathSampler:
         path: str = "straight",
         noise_std: float = 0.0,
         diffusion: float = 0.0,
+        renew: int = 1,
     ) -> None:
         if coupling not in COUPLINGS or path not in PATHS:
             raise ValueError(
@@ -80,7 +88,9 @@ class PathSampler:
             raise ValueError("Expected snapshots of at least two times: one snapshot has no partner.")
         if coupling == "entropic" and not diffusion > 0:
             raise ValueError(f"Expected a positive diffusion for the entropic coupling, got {diffusion!r}.")
-        self.rng = torch.Generator().manual_seed(int(seed))
+        self.rng, self.seed = torch.Generator().manual_seed(int(seed)), int(seed)
+        # Chains follow from the seed and the number of draws, so that a resumed run draws those that it had.
+        self.renew, self.draws, self.kept = renew, 0, (-1, None)
         self.states = [torch.tensor(state, dtype=like.dtype, device=like.device) for state in train.states]
         self.times = torch.as_tensor(train.times).to(like)
         self.n, self.coupling, self.noise_std = batch_size, coupling, noise_std
@@ -90,23 +100,33 @@ class PathSampler:
 
     def draw(self) -> Tensor:
         """Chains (T, n, D): row k of every time belongs to the same chain."""
+        block, self.draws = self.draws // self.renew, self.draws + 1
+        if self.renew == 1 or self.coupling not in ("minibatch", "entropic"):
+            return self._draw(self.rng)
+        if block != self.kept[0]:
+            own = int(np.random.SeedSequence((self.seed, block)).generate_state(1)[0])
+            self.kept = block, self._draw(torch.Generator().manual_seed(own))
+        return self.kept[1]
+
+    def _draw(self, rng: torch.Generator) -> Tensor:
         if self.coupling == "full":
-            rows = [torch.randint(len(self.states[0]), (self.n,), generator=self.rng)]
+            rows = [torch.randint(len(self.states[0]), (self.n,), generator=rng)]
             for plan in self.plans:
-                rows.append(_walk(plan, rows[-1], torch.rand(self.n, generator=self.rng, dtype=torch.float64)))
+                rows.append(_walk(plan, rows[-1], torch.rand(self.n, generator=rng, dtype=torch.float64)))
             return torch.stack([state[row.to(state.device)] for state, row in zip(self.states, rows, strict=True)])
-        chain = [draw_cells(state, self.n, self.rng) for state in self.states]
+        chain = [draw_cells(state, self.n, rng) for state in self.states]
         if self.coupling != "independent":
             for k in range(1, len(chain)):
-                chain[k] = chain[k][self._partners(k - 1, chain[k - 1], chain[k]).to(chain[k].device)]
+                chain[k] = chain[k][self._partners(k - 1, chain[k - 1], chain[k], rng).to(chain[k].device)]
         return torch.stack(chain)
 
-    def _partners(self, gap: int, x: Tensor, y: Tensor) -> Tensor:
+    def _partners(self, gap: int, x: Tensor, y: Tensor, rng: torch.Generator) -> Tensor:
         """Row of y for each row of x, by a plan between these cells."""
         if self.coupling == "minibatch":
-            return torch.as_tensor(transport_plan(x, y, power=2).argmax(1))
+            # Between equally many cells the exact plan is an assignment, for which this is the quicker solver.
+            return torch.as_tensor(linear_sum_assignment(_costs(x, y))[1])
         plan = torch.as_tensor(_entropic_plan(x, y, self.reg[gap]))
-        return torch.multinomial(plan, 1, generator=self.rng).squeeze(1)
+        return torch.multinomial(plan, 1, generator=rng).squeeze(1)
 
     def at(self, chain: Tensor, gap: Tensor, fraction: Tensor) -> tuple[Tensor, Tensor]:
         """Points of the paths, and their velocities.
@@ -195,16 +215,19 @@ def _row_plan(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.as_tensor(shares / shares[:, -1:]), torch.as_tensor(partners)
 
 
+def _costs(x: Tensor, y: Tensor) -> np.ndarray:
+    """Squared Euclidean distances (n, m)."""
+    return cdist(*(cells.double().cpu().numpy() for cells in (x, y)), "sqeuclidean")
+
+
 def _entropic_plan(x: Tensor, y: Tensor, reg: float) -> np.ndarray:
     """Plan (n, m) that minimises mean squared distance minus `reg` times its entropy."""
     import ot
-    from scipy.spatial.distance import cdist
 
-    x, y = (cells.double().cpu().numpy() for cells in (x, y))
     weights = [np.full(len(cells), 1 / len(cells)) for cells in (x, y)]
     with np.errstate(over="ignore"):  # in the scalings that POT reports beside the plan, unused here
         plan, log = ot.bregman.sinkhorn_log(
-            *weights, cdist(x, y, "sqeuclidean"), reg, numItermax=MAX_SINKHORN, stopThr=SINKHORN_ERROR, log=True,
+            *weights, _costs(x, y), reg, numItermax=MAX_SINKHORN, stopThr=SINKHORN_ERROR, log=True,
             warn=False,
         )  # fmt: skip
     if not log["err"][-1] <= SINKHORN_ERROR:

@@ -14,7 +14,7 @@ from .loop import SCHEDULES, History, Watch, optimise
 from .metrics import KERNELS, check_bandwidth, median_bandwidth, mmd, wasserstein
 from .model import check_integers
 from .objectives import CrowdMatching, FrozenMatching, Penalties, VelocityMatching
-from .paths import PATHS, PathSampler
+from .paths import PATHS, RENEW, PathSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -265,7 +265,7 @@ def _objective(
             model, train, s.batch_size, s.seed, penalties, s.l_kin, s.gamma, bandwidth, s.kernel, s.unbiased,
             s.kinetic_times,
         )  # fmt: skip
-    paths = PathSampler(train, s.batch_size, s.seed, next(model.parameters()), path=s.path)
+    paths = PathSampler(train, s.batch_size, s.seed, next(model.parameters()), path=s.path, renew=RENEW)
     return (VelocityMatching if s.objective == "flow-matching" else FrozenMatching)(model, paths, penalties)
 
 

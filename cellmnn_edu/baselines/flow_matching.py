@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..model import check_integers
-from ..paths import COUPLINGS, PATHS, PathSampler
+from ..paths import COUPLINGS, PATHS, RENEW, PathSampler
 from ..training import check_numbers, one_of
 from .field import TRAINING_OPTIONS, Training, VelocityField, move
 
@@ -24,8 +24,8 @@ class FlowMatching:
     coupling : {"independent", "minibatch", "full"}
         Who is matched with whom: anybody (I-CFM), by the exact plan between the cells drawn (OT-CFM), or by the exact
         plan between the whole snapshots, made once (full OT-CFM; minutes and gigabytes beyond 10,000 cells a time).
-        Partners, moments and noise are drawn anew in every step; the code released with Cell-MNN draws them once for
-        its full OT-CFM, which makes that rival weaker.
+        Moments and noise are drawn anew in every step, partners too (those of OT-CFM every `paths.RENEW` steps); the
+        code released with Cell-MNN draws all three once for its full OT-CFM, which makes that rival weaker.
     noise_std : float
         Standard deviation of the noise around each line. 0.1, the published setting, is small beside z-scored cells.
     path : {"straight", "spline"}
@@ -61,7 +61,8 @@ class FlowMatching:
         """Train; one seed for initial weights and batches."""
         self.field = self.training.field(train.dim, seed)
         like = next(self.field.parameters())
-        paths = PathSampler(train, self.training.batch_size, seed, like, self.coupling, self.path, self.noise_std)
+        options = {"noise_std": self.noise_std, "renew": RENEW}
+        paths = PathSampler(train, self.training.batch_size, seed, like, self.coupling, self.path, **options)
         self.history = self.training.run(self.field, FieldMatching(self.field, paths))
         self.steps = self.history.steps
         return self

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model import check_integers
-from ..paths import COUPLINGS, PathSampler
+from ..paths import COUPLINGS, RENEW, PathSampler
 from ..training import check_numbers, one_of
 from .field import TRAINING_OPTIONS, Training, move
 from .flow_matching import FieldMatching
@@ -108,7 +108,7 @@ class CurvedPaths(PathSampler):
     def __init__(
         self, bends: nn.Sequential | None, train: Snapshots, batch_size: int, seed: int, like: Tensor, coupling: str
     ) -> None:
-        super().__init__(train, batch_size, seed, like, coupling)
+        super().__init__(train, batch_size, seed, like, coupling, renew=RENEW)
         self.bends = bends
 
     def at(self, chain: Tensor, gap: Tensor, fraction: Tensor) -> tuple[Tensor, Tensor]:

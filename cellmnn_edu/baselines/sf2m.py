@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..model import check_integers
-from ..paths import PathSampler
+from ..paths import RENEW, PathSampler
 from ..training import check_numbers, one_of
 from .field import TRAINING_OPTIONS, Training, VelocityField, as_arrays, move
 
@@ -70,7 +70,8 @@ class SF2M:
         """Train both networks together; one seed for initial weights and batches."""
         self.bridge = Bridge(self.training.field(train.dim, seed), self.training.field(train.dim, seed))
         like = next(self.bridge.parameters())
-        paths = PathSampler(train, self.training.batch_size, seed, like, self.coupling, diffusion=self.sigma)
+        options = {"diffusion": self.sigma, "renew": RENEW}
+        paths = PathSampler(train, self.training.batch_size, seed, like, self.coupling, **options)
         self.history = self.training.run(self.bridge, BridgeMatching(self.bridge, paths, self.sigma))
         self.steps = self.history.steps
         return self
