@@ -245,7 +245,9 @@ def _in_processes(call: Callable, row: Callable, todo: dict[str, dict], n_jobs: 
     # One row at a time: of a batch the finished rows would be lost with the others. "c": arrays may be written to.
     options = {"batch_size": 1, "mmap_mode": "c", "return_as": "generator_unordered"}
     try:
-        with Parallel(n_jobs=n_jobs, **options) as run:
+        with warnings.catch_warnings(), Parallel(n_jobs=n_jobs, **options) as run:
+            # A worker whose memory has grown is replaced between two rows: nothing is lost, and nothing to be done.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
             finished = run(delayed(_quietly)(os.getpid(), call, row, *item) for item in todo.items())
             try:
                 for outcome in finished:  # noqa: UP028 (`yield from` would close it by itself, with a warning)

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
+import warnings
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -299,6 +301,21 @@ def test_a_killed_process_ends_the_run_with_a_reason_and_keeps_the_rows(tmp_path
     run_grid(killed, settings[:1], tmp_path / "s.csv", progress=False)
     with pytest.raises(ConnectionError, match=r"killed from outside.*1 of 2 rows are finished and kept in"):
         run_grid(killed, settings, tmp_path / "s.csv", n_jobs=2, progress=False)
+
+
+def hoarder(x, hoard=[]):  # noqa: B006 (what a worker keeps from row to row)
+    hoard.append(np.ones(25_000_000))
+    time.sleep(1.2)  # memory is looked at once a second
+    return {"x": x, "pid": os.getpid()}
+
+
+def test_a_worker_that_grew_is_replaced_without_alarm():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = run_grid(hoarder, [{"x": x} for x in range(5)], n_jobs=2, progress=False)
+    assert [row["x"] for row in rows] == list(range(5))
+    assert len({row["pid"] for row in rows}) > 2  # otherwise nothing was tested
+    assert not [warning for warning in caught if "worker" in str(warning.message)]
 
 
 def counted_benchmark(marks, store, kill_at=0):
