@@ -15,7 +15,7 @@ from .model import CellMNN
 from .snapshots import HeldOut, Snapshots
 from .training import History, fit
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "CellMNN",

@@ -14,6 +14,9 @@ CHAPTERS = (
     "a_network_that_writes_matrices",
     "matching_crowds",
     "training_from_laptop_to_gpu",
+    "baselines_that_bite",
+    "a_second_way_to_train",
+    "a_fair_race",
 )
 
 
