@@ -25,7 +25,7 @@ class FlowMatching:
         Who is matched with whom: anybody (I-CFM), by the exact plan between the cells drawn (OT-CFM), or by the exact
         plan between the whole snapshots, made once (full OT-CFM; minutes and gigabytes beyond 10,000 cells a time).
         Moments and noise are drawn anew in every step, partners too (those of OT-CFM every `paths.RENEW` steps); the
-        code released with Cell-MNN draws all three once for its full OT-CFM, which makes that rival weaker.
+        code released with Cell-MNN draws all three once for its full OT-CFM, which can make that rival weaker.
     noise_std : float
         Standard deviation of the noise around each line. 0.1, the published setting, is small beside z-scored cells.
     path : {"straight", "spline"}
