@@ -145,10 +145,11 @@ def main() -> None:
             print(speed.gpu_report(found))
         elif command == "benchmark":
             benchmark(**chosen)
-        elif chosen.pop("confirm"):
+        elif chosen.pop("confirm") or chosen["against"] is not None:
             entry = results.confirm(**chosen)
             print(f"{entry['rows']} rows agree; largest relative difference {entry['largest_difference']:g}.")
         else:
+            chosen.pop("against")
             print(results.reproduce(**chosen).to_string(index=False))
     except (ValueError, OSError, RowsFailed, ImportError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
@@ -182,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("name", choices=list(results.EXPERIMENTS))
     again.add_argument("--folder", type=Path, default=Path("data/results"), help="default: data/results")
     again.add_argument("--confirm", action="store_true", help="only show that one row of each way is still the same")
+    again.add_argument("--against", type=Path, help="--confirm: a checkout of the code that made the result")
     for grid in (race, again):
         grid.add_argument("--n-jobs", type=int, default=1, help="processes, one thread each (default: 1)")
         grid.add_argument("--cluster", help="address of a Dask scheduler, tcp://host:port, which gets the rows instead")

@@ -35,8 +35,8 @@ class Penalties:
     l1 : float
         Of the mean absolute entry of A.
     deviation : float
-        Of the mean squared deviation of A from its mean over the batch. An offset is not charged: with the affine lift
-        it can take over what A would have to say.
+        Of the mean squared deviation of A from its mean over the batch, a mean over cells and entries. An offset is not
+        charged: with the affine lift it can take over what A would have to say.
     """
 
     l_barrier: float = 1.0

@@ -9,8 +9,11 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import os
 import platform
 import random
+import subprocess
+import sys
 import textwrap
 from datetime import date
 from pathlib import Path
@@ -49,7 +52,7 @@ def load(name: str) -> pd.DataFrame:
     """
     experiment = _experiment(name)
     table, origin = _stored(shipped(f"results/{name}.json").parent, name)
-    if code_hash(experiment) not in (origin["code"], *(entry["code"] for entry in origin.get("confirmed", [])[-1:])):
+    if code_hash(experiment) not in _accepted(origin):
         raise ValueError(
             f"The result {name!r} of {origin['date']} was made by other code than this. If the change cannot have "
             f"changed the numbers, let one row of each way show it: {origin['command']} --confirm. Otherwise make it "
@@ -114,7 +117,12 @@ def reproduce(
 
 
 def confirm(
-    name: str, folder: Path, n_jobs: int = 1, cluster: str | None = None, progress: bool = True
+    name: str,
+    folder: Path,
+    n_jobs: int = 1,
+    cluster: str | None = None,
+    progress: bool = True,
+    against: Path | None = None,
 ) -> dict[str, Any]:
     """Show that the code of today gives the stored numbers: compute one row of every way again, at full settings.
 
@@ -129,17 +137,22 @@ def confirm(
         Where the result lies.
     n_jobs, cluster, progress
         As in `run_grid`. An interrupted confirmation goes on where it stopped.
+    against : Path, optional
+        A checkout of the code that made or last confirmed the result (``git worktree add FOLDER COMMIT``). The rows are
+        then computed by both, here, and compared with each other: needed on another kind of processor than the stored
+        run's, where training ends elsewhere, as rounding in the last digit grows.
 
     Returns
     -------
     dict
-        ``code``, ``date``, ``rows`` (how many), ``versions``, ``largest_difference`` (relative).
+        ``code``, ``date``, ``rows`` (how many), ``versions``, ``largest_difference`` (relative), and ``against`` (the
+        hash of the other code) if it was computed too.
 
     Raises
     ------
     ValueError
-        If there is no stored result, the settings have changed, or a number differs by more than 1e-5 of its size:
-        with both values.
+        If there is no stored result, the settings have changed, the code in `against` is not that of the result, or a
+        number differs by more than 1e-5 of its size: with both values.
     """
     experiment, folder = _experiment(name), Path(folder)
     if not (folder / f"{name}.json").is_file():
@@ -150,21 +163,81 @@ def confirm(
     code, partial = code_hash(experiment), folder / f"{name}.confirm.partial.csv"
     chosen = _one_of_each_way(experiment, code)
     settings = [experiment.settings[i] for i in chosen]
-    rows = run_grid(
-        experiment.row, settings, partial, code, experiment.modules, n_jobs, cluster, progress, f"confirm {name}"
-    )
+    expected = [table.iloc[i].to_dict() for i in chosen]
+    if against is not None:
+        other, expected = _rows_by(Path(against), name, settings, n_jobs, progress)
+        if other not in _accepted(origin):
+            raise ValueError(
+                f"The code in {against} ({other}) neither made nor last confirmed {name!r} ({origin['date']}): "
+                "check out the commit that did."
+            )
+    desc = f"confirm {name}"
+    rows = run_grid(experiment.row, settings, partial, code, experiment.modules, n_jobs, cluster, progress, desc)
     partial.unlink(missing_ok=True)
-    differences = [_differences(table.iloc[i].to_dict(), row) for i, row in zip(chosen, rows, strict=True)]
+    largest = _agreement(name, settings, expected, rows, origin)
+    entry = {"code": code, "date": date.today().isoformat(), "rows": len(rows), "versions": _versions()}
+    entry["largest_difference"] = float(f"{largest:.2g}")
+    if against is not None:
+        entry["against"] = other
+    _write_origin(folder, name, {**origin, "confirmed": [*origin.get("confirmed", []), entry]})
+    return entry
+
+
+def _accepted(origin: dict[str, Any]) -> list[str]:
+    """Hashes of the code that made a result, and that last confirmed it."""
+    return [origin["code"], *(entry["code"] for entry in origin.get("confirmed", [])[-1:])]
+
+
+# Run in another checkout: rows of its experiment, by its code.
+_OTHER_CODE = """
+import json, sys
+from cellmnn_edu import _grid, results
+name, settings, n_jobs, progress = json.load(sys.stdin)
+experiment = results.EXPERIMENTS[name]
+options = {"modules": experiment.modules, "n_jobs": n_jobs, "progress": progress, "desc": "the other code"}
+rows = _grid.run_grid(experiment.row, settings, **options)
+json.dump([results.code_hash(experiment), rows], sys.stdout)
+"""
+
+
+def _rows_by(
+    checkout: Path, name: str, settings: list[dict[str, Any]], n_jobs: int, progress: bool
+) -> tuple[str, list[dict[str, Any]]]:
+    """Hash of an experiment's code in another checkout, and rows computed by it."""
+    if not (checkout / "cellmnn_edu" / "results.py").is_file():
+        raise ValueError(f"Expected a checkout of this project, with a folder cellmnn_edu, got {checkout}.")
+    paths = [str(checkout.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-c", _OTHER_CODE],
+        input=json.dumps([name, settings, n_jobs, progress]),
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError(f"The code in {checkout} could not compute rows of {name!r}: its message stands above.")
+    return tuple(json.loads(done.stdout))
+
+
+def _agreement(
+    name: str,
+    settings: list[dict[str, Any]],
+    expected: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    origin: dict[str, Any],
+) -> float:
+    """Largest relative difference of two lists of rows; raise ValueError where one is too large."""
+    differences = [_differences(a, b) for a, b in zip(expected, rows, strict=True)]
     if other := [f"{settings[k]}: {words}" for k, (_, words) in enumerate(differences) if words]:
         raise ValueError(
             f"{len(other)} of {len(rows)} rows of {name!r} are not the stored ones:\n"
             + "\n".join(other)
-            + f"\nMake it again: {origin['command']}"
+            + f"\nMake it again: {origin['command']}\nOr, where all rows that were trained differ, as on another kind "
+            "of processor than the stored run's, compare with the code that made them: --confirm --against CHECKOUT"
         )
-    entry = {"code": code, "date": date.today().isoformat(), "rows": len(rows), "versions": _versions()}
-    entry["largest_difference"] = float(f"{max(largest for largest, _ in differences):.2g}")
-    _write_origin(folder, name, {**origin, "confirmed": [*origin.get("confirmed", []), entry]})
-    return entry
+    return max(largest for largest, _ in differences)
 
 
 def _same_settings(table: pd.DataFrame, settings: list[dict[str, Any]]) -> bool:

@@ -1,6 +1,9 @@
 """Stored results: a stale one is refused or confirmed, an interrupted run goes on, and one row is computed again."""
 
+import inspect
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -151,6 +154,43 @@ def test_a_row_that_differs_is_shown_with_both_values(ways, tmp_path, monkeypatc
     assert (tmp_path / "ways.json").read_text() == stored
     ways.error = {1: 3.0}  # 3e-6
     assert 2.9e-6 < results.confirm("ways", tmp_path, progress=False)["largest_difference"] < 3.1e-6
+
+
+def two_roots(x, shift=0.0):
+    return {"x": x, "w1": float(np.sqrt(x)) + shift, "seconds": 0.0}
+
+
+def test_on_another_processor_the_code_that_made_a_result_is_run_beside_that_of_today(tmp_path, monkeypatch):
+    """A checkout of its own process: its rows are compared, not the stored ones, which another machine has made."""
+    root, earlier, folder = Path(__file__).parents[1], tmp_path / "earlier", tmp_path / "results"
+    shutil.copytree(root / "cellmnn_edu", earlier / "cellmnn_edu", ignore=shutil.ignore_patterns("__pycache__"))
+    with (earlier / "cellmnn_edu" / "experiments.py").open("a") as file:
+        file.write("\n\nimport numpy as np\n" + inspect.getsource(two_roots))
+        file.write("EXPERIMENTS['roots'] = Experiment([{'x': 2.0}, {'x': 3.0}], two_roots, ('losses',))\n")
+    experiment = experiments.Experiment([{"x": 2.0}, {"x": 3.0}], two_roots, ("losses",))
+    monkeypatch.setitem(results.EXPERIMENTS, "roots", experiment)
+    results.reproduce("roots", folder, progress=False)
+    stored = json.loads((folder / "roots.json").read_text())
+    other_machine = (folder / "roots.csv").read_text().replace("1.414", "1.416")
+    (folder / "roots.csv").write_text(other_machine)
+
+    with pytest.raises(ValueError, match=r"(?s)1\.416.*--against CHECKOUT"):
+        results.confirm("roots", folder, progress=False)
+    entry = results.confirm("roots", folder, progress=False, against=earlier)
+    assert entry["against"] == stored["code"]
+    assert entry["largest_difference"] == 0
+    assert (folder / "roots.csv").read_text() == other_machine
+
+    # Code that gives other numbers is found out, and code that did not make the result is refused.
+    monkeypatch.setattr(two_roots, "__defaults__", (1e-4,))
+    with pytest.raises(ValueError, match="2 of 2 rows"):
+        results.confirm("roots", folder, progress=False, against=earlier)
+    stranger = {**stored, "code": "stranger"}
+    (folder / "roots.json").write_text(json.dumps(stranger))
+    with pytest.raises(ValueError, match="neither made nor last confirmed"):
+        results.confirm("roots", folder, progress=False, against=earlier)
+    with pytest.raises(ValueError, match="Expected a checkout"):
+        results.confirm("roots", folder, progress=False, against=tmp_path)
 
 
 def test_a_confirmation_needs_a_result_of_the_same_settings(ways, tmp_path, monkeypatch):
@@ -326,3 +366,34 @@ def test_one_row_computed_again_is_the_stored_one(name, request):
             # Training in float32 differs a little between processors.
             tolerance = 0.1 if again.get("steps", 1) else 1e-4
             assert again[column] == pytest.approx(table[column][i], rel=tolerance, nan_ok=True), experiment.settings[i]
+
+
+# What the book says of the stored race
+
+
+def mean_w1(name):
+    return evaluation.summary(ce.results.load(name)).set_index("method")["w1"]
+
+
+def test_the_race_on_the_embryoid_bodies():
+    """The bounds that the project set itself; straight lines as published (.749) show that data and ruler agree."""
+    w1 = mean_w1("embryoid-body")
+    assert w1["ot-interpolation"] == pytest.approx(0.749, abs=0.01)
+    assert w1["persistence"] == pytest.approx(1.224, abs=0.001)
+    assert w1["cell-mnn-paper"] <= 0.76
+    assert w1["ot-cfm"] <= 0.79
+    assert w1["frozen-spline"] <= 0.70
+
+
+def test_on_the_circuit_an_operator_beats_straight_lines():
+    w1 = mean_w1("myeloid")
+    assert min(w1["dense"], w1["rotational"]) < w1["ot-interpolation"]
+
+
+def test_every_table_of_the_race_has_every_method_time_and_seed():
+    tables = {name: ce.results.load(name) for name in ("embryoid-body", "hsmm", "myeloid")}
+    for table in tables.values():
+        assert set(table["method"]) == set(experiments.RACE)
+        assert (table.groupby(["method", "index"])["seed"].nunique() == 3).all()
+        assert not table[["w1", "mmd", "floor"]].isna().any(axis=None)
+        assert (table["w1"] > 0).all()

@@ -77,7 +77,11 @@ class SF2M:
         return self
 
     def propagate(self, z: np.ndarray, t0: float, t1: float, seed: int = 0) -> np.ndarray:
-        """Move cells z (n, D) from t0 to t1; the SDE takes its noise from the seed. Backward works, too."""
+        """Move cells z (n, D) from t0 to t1; the SDE takes its noise from the seed. Backward works, too.
+
+        To draw a path, go on from point to point with new seeds: calls with one seed and other durations share their
+        noise at another scale.
+        """
         if self.dynamics == "ode":
             return move(self.bridge.flow, z, t0, t1, self.n_steps)
         rng = torch.Generator().manual_seed(int(seed))
