@@ -312,8 +312,8 @@ EXPERIMENTS = {
     "rotation": ROTATION,
     "embryoid-body": _benchmark({"embryoid-body": (1, 2, 3)}, RACE),
     "hsmm": _benchmark({"hsmm": (1, 2)}, RACE),
-    "myeloid": _benchmark({"myeloid": (2, 3)}, RACE),
+    "myeloid": _benchmark({"myeloid": (2,)}, RACE),
     "ablation": _ablation(),
     "second-way": SECOND_WAY,
-    "leak": _benchmark({"embryoid-body": (1, 2, 3)}, ["cell-mnn-paper-leaky"]),
+    "leak": _benchmark({"hsmm": (1, 2)}, ["cell-mnn-paper", "cell-mnn-paper-leaky"], seeds=range(8)),
 }

@@ -133,5 +133,7 @@ def test_reproduce_confirms_on_request(tmp_path, monkeypatch, capsys):
     entry = {"rows": 4, "largest_difference": 2e-7}
     monkeypatch.setattr(results, "confirm", lambda **given: calls.append(given) or entry)
     assert run_main(monkeypatch, "reproduce", "rotation", "--confirm", "--n-jobs", 2, "--folder", tmp_path) is None
-    assert calls == [{"name": "rotation", "folder": tmp_path, "n_jobs": 2, "cluster": None}]
-    assert capsys.readouterr().out == "4 rows agree; largest relative difference 2e-07.\n"
+    assert calls == [{"name": "rotation", "folder": tmp_path, "n_jobs": 2, "cluster": None, "against": None}]
+    assert run_main(monkeypatch, "reproduce", "rotation", "--against", tmp_path) is None
+    assert calls[1]["against"] == tmp_path
+    assert capsys.readouterr().out == 2 * "4 rows agree; largest relative difference 2e-07.\n"

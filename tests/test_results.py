@@ -18,7 +18,7 @@ COLUMNS = {
     "second-way": ["correlation", "slope", "w1"],
     **{name: ["w1", "mmd", "floor"] for name in ("embryoid-body", "hsmm", "myeloid", "leak")},
 }
-NEEDS_DOWNLOAD = ("embryoid-body", "leak")
+NEEDS_DOWNLOAD = ("embryoid-body",)
 
 
 class Calls(list):
