@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -303,19 +302,15 @@ def test_a_killed_process_ends_the_run_with_a_reason_and_keeps_the_rows(tmp_path
         run_grid(killed, settings, tmp_path / "s.csv", n_jobs=2, progress=False)
 
 
-def hoarder(x, hoard=[]):  # noqa: B006 (what a worker keeps from row to row)
-    hoard.append(np.ones(25_000_000))
-    time.sleep(1.2)  # memory is looked at once a second
-    return {"x": x, "pid": os.getpid()}
+def complaining(x):
+    """As joblib does in the parent when it replaces a worker whose memory has grown."""
+    warnings.warn("A worker stopped while some jobs were given to the executor.", UserWarning, stacklevel=1)
+    return {"x": x}
 
 
-def test_a_worker_that_grew_is_replaced_without_alarm():
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        rows = run_grid(hoarder, [{"x": x} for x in range(5)], n_jobs=2, progress=False)
-    assert [row["x"] for row in rows] == list(range(5))
-    assert len({row["pid"] for row in rows}) > 2  # otherwise nothing was tested
-    assert not [warning for warning in caught if "worker" in str(warning.message)]
+def test_a_worker_that_is_replaced_does_not_alarm():
+    # In this process; were the warning heard, it would be an error here and the row would fail.
+    assert run_grid(complaining, [{"x": 1}], progress=False) == [{"x": 1}]
 
 
 def counted_benchmark(marks, store, kill_at=0):

@@ -16,7 +16,7 @@ from scipy.linalg import expm
 import cellmnn_edu as ce
 from cellmnn_edu import loop, training
 from cellmnn_edu.objectives import CrowdMatching, FrozenMatching, Penalties, VelocityMatching
-from cellmnn_edu.paths import PathSampler
+from cellmnn_edu.paths import RENEW, PathSampler
 
 OBJECTIVES = ["mmd", "flow-matching", "frozen-matching"]
 QUICK = {"steps": 20, "progress": False, "device": "cpu"}
@@ -341,7 +341,7 @@ def plain_loop(model, objective, rates):
 def objective_of(kind, model, snaps, batch_size=40, seed=0):
     if kind == "mmd":
         return CrowdMatching(model, snaps, batch_size, seed, Penalties())
-    paths = PathSampler(snaps, batch_size, seed, next(model.parameters()), coupling="minibatch")
+    paths = PathSampler(snaps, batch_size, seed, next(model.parameters()), coupling="minibatch", renew=RENEW)
     return {"flow-matching": VelocityMatching, "frozen-matching": FrozenMatching}[kind](model, paths, Penalties())
 
 
