@@ -1,8 +1,9 @@
 """Cell-MNN for teaching: single-cell dynamics as a field of local linear operators.
 
-The names a notebook needs stand here; every module also stands on its own, in the order data flows:
-``datasets``, ``simulate``, ``snapshots``, ``metrics``, ``operators``, ``linearize``, ``model``, ``losses``,
-``training``, ``baselines``, ``evaluation``. Drawing (``plotting``, ``widgets``) is imported only when it is used.
+The names a notebook needs stand here; every module also stands on its own, in the order data flows: ``datasets``,
+``simulate``, ``snapshots``, ``metrics``, ``operators``, ``linearize``, ``model``, ``losses``, ``training``, ``sparse``,
+``baselines``, ``evaluation``, ``grn``, ``perturb``. What only some need (``grn``, ``perturb``, ``sparse``, and drawing
+with ``plotting``, ``widgets``) is imported only when it is used.
 """
 
 from importlib import import_module
@@ -38,6 +39,6 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType:
     # Matplotlib and ipywidgets load only for those who draw; the others are rarely needed.
-    if name in {"plotting", "widgets", "coursework", "cli", "results", "speed"}:
+    if name in {"grn", "perturb", "sparse", "plotting", "widgets", "coursework", "cli", "results", "speed"}:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -316,4 +316,6 @@ EXPERIMENTS = {
     "ablation": _ablation(),
     "second-way": SECOND_WAY,
     "leak": _benchmark({"hsmm": (1, 2)}, ["cell-mnn-paper", "cell-mnn-paper-leaky"], seeds=range(8)),
+    # Its leak-free partner is the label cell-mnn-paper of "embryoid-body".
+    "leak-embryoid-body": _benchmark({"embryoid-body": (1, 2, 3)}, ["cell-mnn-paper-leaky"]),
 }

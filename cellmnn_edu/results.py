@@ -21,12 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from ._grid import code_of, code_text, run_grid, write_whole
 from .datasets import shipped
-from .experiments import EXPERIMENTS, Experiment
+from .experiments import EXPERIMENTS as RACES
+from .experiments import Experiment
+from .gene_experiments import GENE_EXPERIMENTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+EXPERIMENTS = RACES | GENE_EXPERIMENTS
 # Largest relative difference between a stored number and the same number computed again.
 TOLERANCE = 1e-5
 
