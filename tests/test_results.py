@@ -16,7 +16,7 @@ COLUMNS = {
     "rotation": ["w1", "floor"],
     "ablation": ["w1", "w1_own"],
     "second-way": ["correlation", "slope", "w1"],
-    **{name: ["w1", "mmd", "floor"] for name in ("embryoid-body", "hsmm", "myeloid", "leak")},
+    **{name: ["w1", "mmd", "floor"] for name in ("embryoid-body", "hsmm", "myeloid", "leak", "leak-embryoid-body")},
 }
 NEEDS_DOWNLOAD = ("embryoid-body",)
 
