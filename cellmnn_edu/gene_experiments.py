@@ -283,7 +283,15 @@ TRRUST_SETTINGS = [
     for table in tables
     for way in (*REAL_PEERS, *REAL_READINGS)
 ]
-TRRUST_PARTS = (_real_network, _real_snapshots, _real_models, _votes, REAL_WAYS, REAL_SEEDS, list(REAL_PEERS))
+TRRUST_PARTS = (
+    _real_network,
+    _real_snapshots,
+    _real_models,
+    _votes,
+    REAL_WAYS,
+    REAL_SEEDS,
+    list(REAL_PEERS),
+)
 
 # Knocks of single genes: the circuit's own answer, and that of models trained on its undisturbed cells (rich: on cells
 # some of which had started with one gene high or low). Circuit -> times of the snapshots; looked at in the last one.

@@ -288,6 +288,7 @@ def code_hash(experiment: Experiment) -> str:
 
 
 def _text(part: Any) -> str:
+    part = inspect.unwrap(part) if callable(part) else part  # what @cache wraps
     if inspect.isfunction(part):
         return code_text(textwrap.dedent(inspect.getsource(part)))
     return json.dumps(part, sort_keys=True)

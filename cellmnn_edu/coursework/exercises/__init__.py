@@ -17,6 +17,9 @@ CHAPTERS = (
     "baselines_that_bite",
     "a_second_way_to_train",
     "a_fair_race",
+    "from_components_to_genes",
+    "is_it_right",
+    "what_if",
 )
 
 
