@@ -200,6 +200,42 @@ NETWORK_PARTS = (
     list(PEER_WAYS), RIVAL_WAYS,
 )  # fmt: skip
 
+# The linear circuit once more: one setting that finds its network, and what each of its choices does.
+DOCUMENTED = {"l_kin": 0.0, "deviation": 10.0, "rescale": False, "affine": False}
+LINEAR_WAYS: dict[str, dict[str, Any]] = {
+    "documented": DOCUMENTED,
+    "with an offset": {**DOCUMENTED, "affine": True},
+    "z-scored, with an offset": {**DOCUMENTED, "affine": True, "rescale": True},
+    "l_kin .01": {**DOCUMENTED, "l_kin": 0.01},
+    "l_kin .1": {**DOCUMENTED, "l_kin": 0.1},
+    "no deviation": {**DOCUMENTED, "deviation": 0.0},
+    "l1 instead of deviation": {**DOCUMENTED, "deviation": 0.0, "l1": 0.01},
+    "eigen head": {**DOCUMENTED, "head": "eigen"},
+    "velocities, spline": {**DOCUMENTED, "objective": "flow-matching", "path": "spline"},
+    "velocities, spline, deviation 100": {
+        **DOCUMENTED, "objective": "flow-matching", "path": "spline", "deviation": 100.0,
+    },
+    "frozen, spline": {**DOCUMENTED, "objective": "frozen-matching", "path": "spline"},
+}  # fmt: skip
+
+
+def _linear_row(way: str, seed: int) -> dict[str, Any]:
+    """The mean operator of one way, against the truth; the seed draws the world, the cells and the weights."""
+    options = dict(LINEAR_WAYS[way])
+    world = gene_circuit("linear", n_genes=8, seed=seed)
+    snaps = _cells(world, seed, rescale=options.pop("rescale"))
+    start = time.perf_counter()
+    found = _networks(world, snaps, way, seed, options)["operator"]
+    seconds = time.perf_counter() - start
+    truth, off = mean_jacobian(world, snaps), ~np.eye(8, dtype=bool)
+    slope = float((found[off] * truth[off]).sum() / (truth[off] ** 2).sum())
+    scores = _compared(found, truth, world.network, off)
+    return {"way": way, "seed": seed, **scores, "slope": slope, "seconds": seconds}
+
+
+LINEAR_SETTINGS = [{"way": way, "seed": seed} for way in LINEAR_WAYS for seed in range(3)]
+LINEAR_PARTS = (_compared, _cells, _networks, _trained, CIRCUITS, N_CELLS, STEPS, LINEAR_WAYS)
+
 # Signs and edges on real cells, against TRRUST.
 REAL = {"guo": lambda: guo2010(repair=True), "hsmm": hsmm}
 REAL_WAYS: dict[str, dict[str, Any]] = {
@@ -474,6 +510,7 @@ STATE_PARTS = (
 
 GENE_EXPERIMENTS = {
     "networks": Experiment(NETWORK_SETTINGS, _network_row, GENE_MODULES, NETWORK_PARTS),
+    "linear-network": Experiment(LINEAR_SETTINGS, _linear_row, GENE_MODULES, LINEAR_PARTS),
     "trrust": Experiment(TRRUST_SETTINGS, _trrust_row, GENE_MODULES, TRRUST_PARTS, replicates=("table",)),
     "knocks": Experiment(KNOCK_SETTINGS, _knock_row, GENE_MODULES, KNOCK_PARTS, replicates=("seed", "gene", "factor")),
     "states": Experiment(STATE_SETTINGS, _state_row, GENE_MODULES, STATE_PARTS),

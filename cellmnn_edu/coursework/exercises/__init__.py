@@ -19,6 +19,8 @@ CHAPTERS = (
     "a_fair_race",
     "from_components_to_genes",
     "is_it_right",
+    "doing_better",
+    "operators_as_cell_states",
     "what_if",
 )
 
