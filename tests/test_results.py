@@ -19,6 +19,7 @@ COLUMNS = {
     **{name: ["w1", "mmd", "floor"] for name in ("embryoid-body", "hsmm", "myeloid", "leak", "leak-embryoid-body")},
 }
 COLUMNS |= {
+    "linear-network": ["auroc", "correlation", "slope"],
     "networks": [f"{which}_{what}" for which in ("operator", "jacobian") for what in ("auroc", "correlation")],
     "trrust": ["accuracy", "null_mean", "auroc", "base_rate"],
     "knocks": ["truth", "crowds", "frozen"],
@@ -409,3 +410,42 @@ def test_every_table_of_the_race_has_every_method_time_and_seed():
         assert (table.groupby(["method", "index"])["seed"].nunique() == 3).all()
         assert not table[["w1", "mmd", "floor"]].isna().any(axis=None)
         assert (table["w1"] > 0).all()
+
+
+# What the book says of gene networks
+
+
+def test_the_documented_setting_finds_a_linear_network():
+    """The bounds that the project set itself, and each choice of the setting is worth something."""
+    mean = ce.results.load("linear-network").groupby("way")[["correlation", "sign_accuracy"]].mean()
+    assert mean.loc["documented", "correlation"] >= 0.90
+    assert mean.loc["documented", "sign_accuracy"] >= 0.95
+    for way in ("l_kin .1", "no deviation", "l1 instead of deviation", "eigen head", "with an offset"):
+        assert mean.loc[way, "correlation"] < mean.loc["documented", "correlation"] - 0.05
+
+
+def test_on_the_circuit_the_spread_tells_edges_and_operators_do_not():
+    table = ce.results.load("networks").query("circuit == 'myeloid'")
+    mean = table.groupby("way")[["operator_auroc", "operator_sign_accuracy", "jacobian_auroc"]].mean()
+    spread = table[table["way"] == "spread within groups"]
+    assert (spread["operator_auroc"] >= 0.75).all()
+    assert (spread["operator_sign_accuracy"] >= 0.90).all()
+    for control in ("correlation", "partial correlation", "lagged regression", "trees"):
+        assert mean.loc[control, "operator_auroc"] < spread["operator_auroc"].min()
+    for way in ("crowds", "crowds, eigen head", "crowds, l_kin 0"):
+        assert mean.loc[way, ["operator_auroc", "jacobian_auroc"]].max() < 0.65
+
+
+def test_no_sign_on_real_cells_beats_always_activation():
+    table = ce.results.load("trrust")
+    trained = table[table["way"].str.contains("|", regex=False)]
+    assert ((trained["accuracy"] <= trained["base_rate"]) | (trained["p_value"] > 0.05)).all()
+
+
+def test_knocks_of_the_toggle_are_right_and_rich_starts_help_on_the_circuit():
+    table = ce.results.load("knocks")
+    large = table[table["truth"].abs() > 0.1]
+    ways = list(gene_experiments.KNOCK_WAYS)
+    right = large[ways].mul(large["truth"], axis=0).gt(0).groupby(large["circuit"]).mean()
+    assert (right.loc["toggle"] >= 0.9).all()
+    assert right.loc["myeloid", "velocities_rich"] > right.loc["myeloid", "velocities"]
