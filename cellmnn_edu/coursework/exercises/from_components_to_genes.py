@@ -191,7 +191,11 @@ ALIKE = Exercise(
         ),
         Mistake(lambda V, s: np.square(_alike(V, s)), "This is the squared cosine."),
         Mistake(lambda V, s: 1 - _alike(V, s), "This is a distance, 1 - cosine: a gene must be 1 like itself."),
-        Mistake(lambda V, s: V @ V.T, "This is V V^T: neither the spreads nor the lengths are in it."),
+        Mistake(
+            lambda V, s: V @ V.T,
+            "This is V V^T: the spreads are missing, or columns were divided by their lengths, which takes the spreads "
+            "out again. Divide every row by its own length.",
+        ),
         Mistake(
             lambda V, s: _cosine(V / s**2),
             "This divides by the variances; a state is divided by the standard deviation.",
