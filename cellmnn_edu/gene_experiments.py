@@ -335,8 +335,10 @@ KNOCK_TIMES = {"toggle": [0, 0.5, 1, 2, 4], "myeloid": [0, 1, 2, 4, 8]}
 KNOCK_WAYS: dict[str, dict[str, Any]] = {
     "crowds": {},
     "velocities": {"objective": "flow-matching"},
-    "velocities_rich": {"objective": "flow-matching", "rich": True},
     "frozen": {"objective": "frozen-matching"},
+    "crowds_rich": {"rich": True},
+    "velocities_rich": {"objective": "flow-matching", "rich": True},
+    "frozen_rich": {"objective": "frozen-matching", "rich": True},
 }
 FACTORS = (0.0, 4.0)
 

@@ -448,4 +448,7 @@ def test_knocks_of_the_toggle_are_right_and_rich_starts_help_on_the_circuit():
     ways = list(gene_experiments.KNOCK_WAYS)
     right = large[ways].mul(large["truth"], axis=0).gt(0).groupby(large["circuit"]).mean()
     assert (right.loc["toggle"] >= 0.9).all()
-    assert right.loc["myeloid", "velocities_rich"] > right.loc["myeloid", "velocities"]
+    for way in ("crowds", "velocities", "frozen"):
+        assert right.loc["myeloid", f"{way}_rich"] > right.loc["myeloid", way]
+    initial = large[(large["circuit"] == "myeloid") & (large["mode"] == "initial")]
+    assert (initial["frozen_rich"] * initial["truth"] > 0).mean() >= 0.9
