@@ -31,8 +31,8 @@ COMPARED = 150
 def projection_limits(circuit: GeneCircuit, snaps: Snapshots, n_restarts: int = 8, seed: int = 0) -> dict:
     """Score the true Jacobian of a circuit, what components keep of it, and the best that components could hold.
 
-    A matrix W (G, G) is scored off its diagonal: |W| ranks pairs for the edges of ``circuit.network`` (``auroc``,
-    ``auprc``), and ``sign_accuracy`` is the share of true edges whose sign W has (an entry of 0 has none).
+    A matrix W (G, G) is scored off its diagonal: its absolute value ranks pairs for the edges of ``circuit.network``
+    (``auroc``, ``auprc``), and ``sign_accuracy`` is the share of true edges whose sign W has (an entry of 0 has none).
 
     * ``unprojected``: J, the mean of the true Jacobian over the cells of the snapshots, in the units of the data
       (of log1p(x) for Hill circuits). What a perfect answer in gene space scores.
