@@ -39,7 +39,7 @@ class _Masked(nn.Module):
 def restrict(model: CellMNN, allowed: ArrayLike) -> CellMNN:
     """Let only some interactions exist: the other entries of A are zero for every cell and time.
 
-    An offset b(z, t) is not restricted: through it any gene may still speak, unless the model is built with affine=False.
+    An offset b(z, t) is not restricted: through it any gene may still speak, unless the model has affine=False.
 
     Parameters
     ----------
