@@ -7,17 +7,23 @@ result is wrong it looks for the classic mistakes, so that the reader learns wha
 from __future__ import annotations
 
 import textwrap
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .assignment import Line, Variant
+from .assignments import QUESTIONS
 from .exercises import EXERCISES
+from .outcome import Outcome, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .exercise import Exercise
+
+
+NOBODY = Variant("")
+PRACTICE = Line("right on other numbers", 0, trials=4)
 
 
 class Verdict(NamedTuple):
@@ -27,98 +33,144 @@ class Verdict(NamedTuple):
     message: str
 
 
-def check(name: str, answer: Any, seed: int = 0) -> None:
+def check(name: str, answer: Any, seed: int = 0, student: str = "", term: str = "open") -> None:
     """Check an answer and print the verdict.
 
     Parameters
     ----------
     name : str
-        The exercise, as named in the chapter, for example "straight-line".
+        The exercise, as named in the chapter or assignment, for example "straight-line".
     answer : object
         Your answer, usually a function.
     seed : int
         Of the random inputs. Grading uses others.
+    student, term : str
+        In assignments: who you are, and the word of the term. Your own data follow from both.
 
     Raises
     ------
     ValueError
         For an exercise that does not exist.
     """
-    verdict = judge(name, answer, seed)
+    verdict = judge(name, answer, seed, Variant(student, term))
     print(textwrap.fill(f"{'✓' if verdict.passed else '✗'} {verdict.message}", 76, subsequent_indent="  "))
 
 
-def judge(name: str, answer: Any, seed: int = 0) -> Verdict:
+def judge(name: str, answer: Any, seed: int = 0, variant: Variant = NOBODY) -> Verdict:
     """Check an answer and return the verdict.
 
     Parameters
     ----------
     name, answer, seed
         As in `check`.
+    variant : Variant
+        Student and term.
 
     Returns
     -------
     Verdict
         passed, and a message that names the mistake where it is a known one.
     """
-    if name not in EXERCISES:
-        raise ValueError(f"Expected one of the exercises {', '.join(EXERCISES)}; got {name!r}.")
-    exercise = EXERCISES[name]
+    if name not in EXERCISES and name not in QUESTIONS:
+        raise ValueError(f"Expected one of the exercises {', '.join([*EXERCISES, *QUESTIONS])}; got {name!r}.")
+    question = QUESTIONS.get(name)
+    exercise = question.exercise if question else EXERCISES[name]
     if answer is None or answer is ...:
         return Verdict(False, f"Nothing to check yet: write {exercise.call} first.")
     if not callable(answer):
         return Verdict(False, f"Expected the function {exercise.call}, got a {type(answer).__name__}: pass its name.")
+    lines = [line for line in question.rubric if not line.hidden] if question else [PRACTICE]
     rng = np.random.default_rng(seed)
-    trials = [exercise.inputs(rng) for _ in range(4)]
-    for inputs in trials:
-        message = _fault(exercise, answer, inputs)
+    trials = [(line, draw(exercise, line, rng, variant)) for line in lines for _ in range(line.trials)]
+    for line, inputs in trials:
+        message = fault(exercise, line, inputs, call(answer, inputs, line.through), variant)
         if message:
             return Verdict(False, message)
-    return Verdict(
-        True,
-        f"{len(trials)} of {len(trials)} practice checks pass.",
-    )
+    passed = f"{len(trials)} of {len(trials)} practice checks pass."
+    return Verdict(True, f"{passed[:-1]}; grading also tries other seeds, sizes and float32." if question else passed)
 
 
-def _fault(exercise: Exercise, answer: Callable, inputs: tuple) -> str | None:
-    """What is wrong with the answer on these inputs, or None."""
-    copies = [x if callable(x) else deepcopy(x) for x in inputs]
-    try:
-        got = answer(*copies)
-    except ValueError:
-        return f"The arrays do not fit together. {exercise.shapes}"
-    except Exception as error:
-        return f"{exercise.call} stopped with {type(error).__name__}: {error}."
-    if got is None or got is ...:
-        return f"{exercise.call} returns nothing yet: end it with `return`."
-    if any(not np.array_equal(a, b) for a, b in zip(copies, inputs, strict=True)):
+def draw(exercise: Exercise, line: Line, rng: np.random.Generator, variant: Variant) -> tuple:
+    """Arguments of one trial of a rubric line."""
+    return line.inputs(rng, variant) if line.inputs else exercise.inputs(rng)
+
+
+def fault(exercise: Exercise, line: Line, inputs: tuple, outcome: Outcome, variant: Variant) -> str | None:
+    """What is wrong with the outcome of one trial, or None.
+
+    Parameters
+    ----------
+    exercise : Exercise
+        What is right, and which mistakes have a name.
+    line : Line
+        Of the rubric.
+    inputs : tuple
+        The arguments of the trial.
+    outcome : Outcome
+        What came of calling the answer with them.
+    variant : Variant
+        Student and term.
+
+    Returns
+    -------
+    str or None
+    """
+    if outcome.problem:
+        return _problem(exercise, line, inputs, outcome)
+    if any(not np.array_equal(a, b) for a, b in zip(outcome.after, inputs, strict=True)):
         return "The answer changes its input in place: the caller's numbers change too. Compute a new array."
-    truth = np.asarray(exercise.truth(*inputs))
-    try:
-        shape = np.shape(got)
-    except Exception:  # parts of different shapes, or tensors that NumPy cannot read
-        return (
-            f"Expected {_in_words(truth.shape)}, got a {type(got).__name__} whose parts do not make one array. "
-            f"{exercise.shapes}"
-        )
-    if shape != truth.shape:
-        return f"Expected {_in_words(truth.shape)}, got {_in_words(shape)}. {exercise.shapes}"
-    try:
-        values = np.asarray(got.detach() if hasattr(got, "detach") else got, dtype=float)
-    except Exception:
-        return f"Expected an array of numbers, got {type(got).__name__}. {exercise.hint}"
+    values = outcome.value
+    if line.fault is not None:
+        found = line.fault(values, inputs, variant)
+        return _named(exercise, line, values, inputs) or f"{found} {exercise.hint}".strip() if found else None
+    truth = _array(exercise.truth, line, inputs)
+    if values.shape != truth.shape:
+        return f"Expected {_in_words(truth.shape)}, got {_in_words(values.shape)}. {exercise.shapes}"
     if not np.isfinite(values).all():
         return f"The answer holds NaN or inf: look for a division by zero. {exercise.hint}"
-    if exercise.fault is None and np.allclose(values, truth, rtol=1e-4, atol=1e-6):
+    if exercise.fault is None and _close(values, truth, line):
         return None
-    if exercise.fault is not None and (found := exercise.fault(values, *inputs)) is None:
+    found = exercise.fault(values, *inputs) if exercise.fault is not None else None
+    if exercise.fault is not None and found is None:
         return None
-    for mistake in exercise.mistakes:
-        if np.allclose(values, mistake.compute(*inputs), rtol=1e-4, atol=1e-6):
-            return f"{mistake.message} {exercise.hint}".strip()
+    if named := _named(exercise, line, values, inputs):
+        return named
     if exercise.fault is not None:
         return f"{found} {exercise.hint}".strip()
     return f"Right shape, wrong numbers: off by {np.abs(values - truth).max():.2g} at most. {exercise.hint}"
+
+
+def _problem(exercise: Exercise, line: Line, inputs: tuple, outcome: Outcome) -> str:
+    """Words for an outcome that is no array."""
+    if outcome.problem == "shapes":
+        return f"The arrays do not fit together. {exercise.shapes}"
+    if outcome.problem == "nothing":
+        return f"{exercise.call} returns nothing yet: end it with `return`."
+    if outcome.problem in ("ragged", "no-numbers"):
+        expected = "an array of numbers" if line.fault else _in_words(_array(exercise.truth, line, inputs).shape)
+        what = " whose parts do not make one array" if outcome.problem == "ragged" else ""
+        return f"Expected {expected}, got a {outcome.text}{what}. {exercise.shapes}"
+    return f"{exercise.call} stopped with {outcome.text}."
+
+
+def _array(compute: Callable, line: Line, inputs: tuple) -> np.ndarray:
+    """What a right answer or a classic mistake would give on this line."""
+    got = compute(*inputs) if line.through is None else line.through(compute, *inputs)
+    return np.asarray(got.detach() if hasattr(got, "detach") else got)
+
+
+def _close(values: np.ndarray, others: np.ndarray, line: Line) -> bool:
+    if values.shape != others.shape:
+        return False
+    return np.allclose(values, others, rtol=line.tolerance, atol=line.tolerance / 100)
+
+
+def _named(exercise: Exercise, line: Line, values: np.ndarray, inputs: tuple) -> str | None:
+    """The sentence of the classic mistake that gives these values."""
+    for mistake in exercise.mistakes:
+        if _close(values, _array(mistake.compute, line, inputs), line):
+            return f"{mistake.message} {exercise.hint}".strip()
+    return None
 
 
 def _in_words(shape: tuple[int, ...]) -> str:
