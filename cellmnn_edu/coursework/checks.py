@@ -6,6 +6,7 @@ result is wrong it looks for the classic mistakes, so that the reader learns wha
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,19 +76,29 @@ def judge(name: str, answer: Any, seed: int = 0, variant: Variant = NOBODY) -> V
         raise ValueError(f"Expected one of the exercises {', '.join([*EXERCISES, *QUESTIONS])}; got {name!r}.")
     question = QUESTIONS.get(name)
     exercise = question.exercise if question else EXERCISES[name]
-    if answer is None or answer is ...:
-        return Verdict(False, f"Nothing to check yet: write {exercise.call} first.")
-    if not callable(answer):
-        return Verdict(False, f"Expected the function {exercise.call}, got a {type(answer).__name__}: pass its name.")
+    if problem := _no_function(exercise, answer):
+        return Verdict(False, _pointed(exercise, problem))
     lines = [line for line in question.rubric if not line.hidden] if question else [PRACTICE]
+    trials = [line for line in lines for _ in range(line.trials)]
     rng = np.random.default_rng(seed)
-    trials = [(line, draw(exercise, line, rng, variant)) for line in lines for _ in range(line.trials)]
-    for line, inputs in trials:
+    for line in trials:
+        inputs = draw(exercise, line, rng, variant)
         message = fault(exercise, line, inputs, call(answer, inputs, line.through), variant)
         if message:
             return Verdict(False, message)
     passed = f"{len(trials)} of {len(trials)} practice checks pass."
     return Verdict(True, f"{passed[:-1]}; grading also tries other seeds, sizes and float32." if question else passed)
+
+
+def _no_function(exercise: Exercise, answer: Any) -> str | None:
+    """What to say where the answer is no function at all."""
+    if answer is None or answer is ...:
+        return f"Nothing to check yet: write {exercise.call} first."
+    if isinstance(answer, type):
+        return f"Expected the function {exercise.call}, got the class {answer.__name__}: write it with `def`."
+    if not callable(answer):
+        return f"Expected the function {exercise.call}, got {_a(type(answer).__name__)}: pass its name."
+    return None
 
 
 def draw(exercise: Exercise, line: Line, rng: np.random.Generator, variant: Variant) -> tuple:
@@ -96,7 +107,7 @@ def draw(exercise: Exercise, line: Line, rng: np.random.Generator, variant: Vari
 
 
 def fault(exercise: Exercise, line: Line, inputs: tuple, outcome: Outcome, variant: Variant) -> str | None:
-    """What is wrong with the outcome of one trial, or None.
+    """What is wrong with the outcome of one trial and where to read about it, or None.
 
     Parameters
     ----------
@@ -115,33 +126,38 @@ def fault(exercise: Exercise, line: Line, inputs: tuple, outcome: Outcome, varia
     -------
     str or None
     """
+    with np.errstate(all="ignore"):  # numbers that overflow are wrong, and no reason for a warning of ours
+        found = _fault(exercise, line, inputs, outcome, variant)
+    return _pointed(exercise, found) if found else None
+
+
+def _fault(exercise: Exercise, line: Line, inputs: tuple, outcome: Outcome, variant: Variant) -> str | None:
     if outcome.problem:
         return _problem(exercise, line, inputs, outcome)
-    if any(not np.array_equal(a, b) for a, b in zip(outcome.after, inputs, strict=True)):
+    if not _same(outcome.after, inputs):
         return "The answer changes its input in place: the caller's numbers change too. Compute a new array."
     values = outcome.value
     if line.fault is not None:
-        found = line.fault(values, inputs, variant)
-        return _named(exercise, line, values, inputs) or f"{found} {exercise.hint}".strip() if found else None
+        found = _tried(exercise, line.fault, values, inputs, variant)
+        return _named(exercise, line, values, inputs) or f"{found} {exercise.hint}" if found else None
     truth = _array(exercise.truth, line, inputs)
     if values.shape != truth.shape:
         return f"Expected {_in_words(truth.shape)}, got {_in_words(values.shape)}. {exercise.shapes}"
     if not np.isfinite(values).all():
         return f"The answer holds NaN or inf: look for a division by zero. {exercise.hint}"
-    if exercise.fault is None and _close(values, truth, line):
-        return None
-    found = exercise.fault(values, *inputs) if exercise.fault is not None else None
-    if exercise.fault is not None and found is None:
-        return None
-    if named := _named(exercise, line, values, inputs):
-        return named
     if exercise.fault is not None:
-        return f"{found} {exercise.hint}".strip()
-    return f"Right shape, wrong numbers: off by {np.abs(values - truth).max():.2g} at most. {exercise.hint}"
+        found = _tried(exercise, exercise.fault, values, *inputs)
+    elif _close(values, truth, line):
+        found = None
+    else:
+        found = f"Right shape, wrong numbers: off by {np.abs(values - truth).max():.2g} at most."
+    return _named(exercise, line, values, inputs) or f"{found} {exercise.hint}" if found else None
 
 
 def _problem(exercise: Exercise, line: Line, inputs: tuple, outcome: Outcome) -> str:
     """Words for an outcome that is no array."""
+    if outcome.problem == "arguments":
+        return f"{outcome.text}, the check calls {exercise.call}."
     if outcome.problem == "shapes":
         return f"The arrays do not fit together. {exercise.shapes}"
     if outcome.problem == "nothing":
@@ -149,8 +165,34 @@ def _problem(exercise: Exercise, line: Line, inputs: tuple, outcome: Outcome) ->
     if outcome.problem in ("ragged", "no-numbers"):
         expected = "an array of numbers" if line.fault else _in_words(_array(exercise.truth, line, inputs).shape)
         what = " whose parts do not make one array" if outcome.problem == "ragged" else ""
-        return f"Expected {expected}, got a {outcome.text}{what}. {exercise.shapes}"
+        return f"Expected {expected}, got {_a(outcome.text)}{what}. {exercise.shapes}"
     return f"{exercise.call} stopped with {outcome.text}."
+
+
+def _pointed(exercise: Exercise, message: str) -> str:
+    """The message, and where to read on: the first hint unless it names one, and the section."""
+    section = f'the section "{exercise.section}"' if exercise.section else ""
+    if section and exercise.page:
+        section += f' of "{exercise.page}"'
+    hint = "" if re.search(r"\bhint \d", message, re.IGNORECASE) else "hint 1"
+    places = " and ".join(filter(None, [hint, section]))
+    return f"{message.strip()} See {'' if hint else 'also '}{places}." if places else message.strip()
+
+
+def _same(after: tuple, inputs: tuple) -> bool:
+    """Are the inputs after the call what they were? What cannot be compared has been changed."""
+    try:
+        return all(np.array_equal(a, b) for a, b in zip(after, inputs, strict=True))
+    except Exception:
+        return False
+
+
+def _tried(exercise: Exercise, look: Callable, values: np.ndarray, *rest: Any) -> str | None:
+    """What `look` finds wrong, also where it cannot cope with the values."""
+    try:
+        return look(values, *rest)
+    except Exception:
+        return f"This is {_in_words(values.shape)} that cannot be judged. {exercise.shapes}"
 
 
 def _array(compute: Callable, line: Line, inputs: tuple) -> np.ndarray:
@@ -168,10 +210,18 @@ def _close(values: np.ndarray, others: np.ndarray, line: Line) -> bool:
 def _named(exercise: Exercise, line: Line, values: np.ndarray, inputs: tuple) -> str | None:
     """The sentence of the classic mistake that gives these values."""
     for mistake in exercise.mistakes:
-        if _close(values, _array(mistake.compute, line, inputs), line):
-            return f"{mistake.message} {exercise.hint}".strip()
+        try:
+            others = _array(mistake.compute, line, inputs)
+        except Exception:  # not every mistake can be made on every size
+            continue
+        if _close(values, others, line):
+            return f"{mistake.message} {exercise.hint}"
     return None
 
 
 def _in_words(shape: tuple[int, ...]) -> str:
     return f"an array of shape {shape}" if shape else "a single number"
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[:1].lower() in tuple("aeio") or name.startswith("nd") else f"a {name}"

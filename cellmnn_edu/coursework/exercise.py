@@ -31,18 +31,24 @@ class Exercise(NamedTuple):
     mistakes : tuple of Mistake
         Tried in order on the inputs that show that the answer is wrong.
     hint : str
-        Where to look, added to each message.
+        Something to try, added to the messages about wrong numbers.
     shapes : str
         What to say when arrays do not fit together.
     fault : callable, optional
         For exercises with more than one right answer: ``fault(values, *inputs)`` returns None for a right answer,
         else what is wrong with it. Without it the answer must equal `truth`.
+    section : str
+        Heading of the section that explains it; each message ends by pointing there.
+    page : str
+        Title of the page of that section, where it is not the page of the exercise.
     """
 
     call: str
     inputs: Callable[[np.random.Generator], tuple]
     truth: Callable[..., np.ndarray]
     mistakes: tuple[Mistake, ...]
-    hint: str
-    shapes: str
+    hint: str = ""
+    shapes: str = ""
     fault: Callable[..., str | None] | None = None
+    section: str = ""
+    page: str = ""

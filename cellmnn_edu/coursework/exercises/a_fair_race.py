@@ -55,7 +55,7 @@ SHARE_GONE = Exercise(
             "This mixes the held-out times; every time has its own way, so give one share for each.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Where the scale begins and ends",
     shapes="One share for each held-out time: the shape of w1.",
 )
 
@@ -150,7 +150,7 @@ PAIRED_GAP = Exercise(
             "times are fixed and the seeds vary.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Luck, and what it is not",
     shapes="Three numbers: the mean of a - b, and the two ends of its interval.",
 )
 
@@ -199,7 +199,7 @@ SEEDS_NEEDED = Exercise(
         ),
         Mistake(_exact_seeds, "Half a seed cannot be run: round up to a whole number."),
     ),
-    hint="See the hints of the exercise.",
+    section="Luck, and what it is not",
     shapes="One whole number.",
 )
 
@@ -264,7 +264,7 @@ CHOOSE_AND_REPORT = Exercise(
         ),
         Mistake(lambda here, there: there.mean(), "This is the mean over all methods; only the chosen one counts."),
     ),
-    hint="See the hints of the exercise.",
+    section="Break it: choose after looking",
     shapes="Rows are methods, columns runs; the answer is one number.",
 )
 

@@ -106,6 +106,7 @@ WRITTEN_VELOCITY = Exercise(
             lambda *x: x[0] + _velocity(*x), "This is the cell after one straight step: the velocity alone is wanted."
         ),
     ),
+    section="A matrix is a long answer",
     hint="Try one cell with `A @ z[0]` and compare with your first row.",
     shapes="z is (n, D), t is (n,), W is (width, D + 1), V is (D * D, width), and the answer is (n, D).",
 )
@@ -163,6 +164,7 @@ LAST_SCALE = Exercise(
             "This is the size of the outputs now: by what must it be multiplied to become `size`?",
         ),
     ),
+    section="Before the first step",
     hint="Multiply W by your number and measure the outputs again.",
     shapes="h is (n, width), W is (outputs, width), and the answer is one number.",
 )
@@ -252,6 +254,7 @@ ASSEMBLE = Exercise(
         ),
         Mistake(lambda x, d: _read(x, d)[1], "This is P: the eigenvalues have not been used."),
     ),
+    section="Three ways to fold",
     hint="The eigenvalues of each of your matrices must be the first D numbers of its row.",
     shapes="numbers is (n, D + D * D), and the answer is (n, D, D).",
 )
@@ -315,6 +318,7 @@ PARAMETERS = Exercise(
             "Layers add up: the counts are multiplied here.",
         ),
     ),
+    section="What it costs",
     hint="For D=5, width=2, depth=3, H=4 the answer is 38.",
     shapes="All four are integers, and so is the answer.",
 )

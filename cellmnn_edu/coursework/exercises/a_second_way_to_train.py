@@ -72,7 +72,7 @@ FIT_OPERATOR = Exercise(
             "The sign is turned round.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Point instead of compare",
     shapes="z and u are (cells, D); the answer is one matrix (D, D).",
 )
 
@@ -152,7 +152,7 @@ FROZEN_MISS = Exercise(
             "This is the mean absolute miss; the mean square is asked.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Right for a moment",
     shapes="A is (cells, D, D), start and end are (cells, D); the answer is one number.",
 )
 
@@ -252,7 +252,7 @@ KNOT_SLOPES = Exercise(
             "The order is turned round: first, middle, last.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Straight or curved",
     shapes="x is (3, cells, D), and the answer has the same shape: one slope for each point.",
 )
 
@@ -327,7 +327,7 @@ TIED_OPERATORS = Exercise(
             "This is M for every cell, right only for an endless c.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="What pins A down",
     shapes="M is (D, D), z and u are (cells, D); the answer holds one matrix for each cell, (cells, D, D).",
 )
 

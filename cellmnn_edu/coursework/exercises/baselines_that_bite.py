@@ -82,7 +82,7 @@ FLOW_PAIR = Exercise(
             "The two arrays are exchanged: first the points, then the velocities.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="A velocity, by regression",
     shapes="Two arrays of the shape of x0, one on top of the other: np.stack([points, velocities]).",
 )
 
@@ -157,7 +157,7 @@ MEAN_VELOCITY = Exercise(
             "This points to where the lines are; the mean of their velocities is asked for.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="A velocity, by regression",
     shapes="One velocity, (D,): a weight for each line, (n,), times velocities, (n, D).",
 )
 
@@ -254,7 +254,7 @@ STRANGERS = Exercise(
             "This leads every place to the mean m1; it would be right only if all cells ended there.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="A velocity, by regression",
     shapes="One velocity for each place in z.",
 )
 
@@ -333,7 +333,7 @@ BRIDGE = Exercise(
             "The two rows are exchanged: first the means, then the standard deviations.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Noisy cells",
     shapes="Two rows, one column for each cell: np.stack([means, spreads]), with the spread repeated for each cell.",
 )
 

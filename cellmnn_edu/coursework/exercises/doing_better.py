@@ -74,7 +74,7 @@ SHRINK_ROWS = Exercise(
             "The right lengths, but the direction is lost: multiply the row by new length / old length.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="A charge that makes zeros",
     shapes="The answer has the shape of W: take lengths along axis 1 with keepdims=True.",
 )
 
@@ -166,7 +166,7 @@ INSIDE = Exercise(
             "This is the accuracy at one threshold; the AUROC compares every edge with every other pair.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="A prior, and who did the work",
     shapes="The answer is one number: a share of combinations of an edge and another pair.",
 )
 
@@ -228,7 +228,7 @@ UNREST = Exercise(
             "`*` multiplies entry by entry; the product of matrices is `@`.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="What the spread knows",
     shapes="A and C are (G, G), noise_std is (G,); the answer is (G, G).",
 )
 
@@ -331,7 +331,7 @@ WITHIN_GROUPS = Exercise(
             "This is the pooled correlation: neither groups nor the other genes are taken out.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Break it: two kinds of cells",
     shapes="x is (cells, genes), so its covariance is np.cov(x.T); the answer is (genes, genes).",
 )
 

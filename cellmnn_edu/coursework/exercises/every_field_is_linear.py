@@ -72,7 +72,7 @@ CHORD = Exercise(
             "The mean of two tangents, at 0 and at x, is not the mean of all tangents between them.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
+    section="A slope for every state",
     shapes="The answer has one slope for each entry of the array x.",
 )
 
@@ -165,7 +165,7 @@ AVERAGE = Exercise(
         ),
     ),
     fault=_average_fault,
-    hint="See hint 1 of the exercise.",
+    section="Two genes and a walk",
     shapes="jacobian takes all cells at once, (n, D), and gives one matrix for each, (n, D, D); so does the answer.",
 )
 
@@ -240,7 +240,7 @@ LIFTED_MOVE = Exercise(
             "This is one straight step: the matrix should act all along the way.",
         ),
     ),
-    hint="Hint 1 is about the lift.",
+    section="Break it",
     shapes="Append a 1 to every row of z, shape (n, D + 1), and drop the last column at the end; "
     "for cells in rows, hint 2 asks from which side the matrix comes.",
 )

@@ -81,7 +81,7 @@ LIFT = Exercise(
             "A is missing: V V^T knows nothing of the dynamics.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="There and back",
     shapes="A is (D, D), V is (G, D), and `scale` (D,): the answer is (G, G). The diagonal matrix is np.diag(scale).",
 )
 
@@ -142,7 +142,7 @@ MEAN_STRENGTH = Exercise(
             "This multiplies by the centre; the cells themselves do not enter.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Pushes that add up",
     shapes="W is (n, G, G), x is (n, G): give x a middle axis, x[:, None, :], and average over the cells, axis 0.",
 )
 
@@ -201,7 +201,7 @@ ALIKE = Exercise(
             "This divides by the variances; a state is divided by the standard deviation.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="What the loadings decide",
     shapes="One row and one column for each gene: compare rows of V / scale, not its columns.",
 )
 
@@ -268,7 +268,7 @@ OTHER_BASIS = Exercise(
             "This is T, the way from the old states to the new; A goes between T and its inverse.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Whose components?",
     shapes="The answer acts on the new states: (D, D).",
 )
 

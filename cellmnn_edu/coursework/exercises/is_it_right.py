@@ -6,8 +6,6 @@ import numpy as np
 
 from ..exercise import Exercise, Mistake
 
-HINT = "See the hints of the exercise."
-
 
 def _confusion_inputs(rng: np.random.Generator) -> tuple:
     # Four different counts, so that no exchange of two of them goes unseen, and neither class fills half.
@@ -75,7 +73,7 @@ CONFUSION = Exercise(
             "These count each column by itself; every entry counts pairs of a sign and a call.",
         ),
     ),
-    hint=HINT,
+    section="Break it: a perfect score",
     shapes="Four counts: the answer is (2, 2).",
 )
 
@@ -186,7 +184,7 @@ SIGN_NULL = Exercise(
         ),
         Mistake(lambda s, c, o: _null(s, c, o)[::-1], "The two numbers are exchanged: first the mean, then p."),
     ),
-    hint=HINT,
+    section="Two questions",
     shapes="sign and call have one entry for each edge; the answer is two numbers, the null mean and p.",
 )
 
@@ -283,7 +281,7 @@ STANDS = Exercise(
         ),
         Mistake(lambda a, b, p: ~_stands(a, b, p), "True and False are exchanged: True means that the claim stands."),
     ),
-    hint=HINT,
+    section="Real cells",
     shapes="One True or False for each row, in the order of the rows.",
 )
 
@@ -347,7 +345,7 @@ TWIN = Exercise(
             "Divided entry by entry; a matrix is divided by its inverse, numpy.linalg.inv.",
         ),
     ),
-    hint=HINT,
+    section="Any network you like, and no cell moves differently",
     shapes="A is (cells, D, D), z is (cells, D), goal and the answer are (D, D): one M for all cells.",
 )
 

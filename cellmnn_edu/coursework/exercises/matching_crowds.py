@@ -66,7 +66,7 @@ WITNESS = Exercise(
             "These are hills on the two average cells. Put a hill on every cell, and average the hills.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Too dense, too thin",
     shapes="One number for each place, each row of z: average the similarities over the cells of a crowd, the columns.",
 )
 
@@ -129,7 +129,7 @@ SLOPE = Exercise(
             "The hills themselves are missing: the slope is the hill times (x - z) / s^2, so far cells hardly count.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="The pull on a cell",
     shapes="One slope for each place: the shape of z. Average over the cells of a crowd, not over the coordinates.",
 )
 
@@ -201,7 +201,7 @@ PAIR_WEIGHTS = Exercise(
             "The weights are scaled to sum 1; the loss adds them up as they are.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="The whole loss, term by term",
     shapes="One row and one column for each time: the answer is (n_times, n_times).",
 )
 
@@ -275,7 +275,7 @@ EFFORT = Exercise(
             "This squares the velocity of the average cell, in which opposite moves cancel: square first.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Kinetic energy: a tie-breaker with a price",
     shapes="velocity is (times, cells, dimensions); the answer is one number.",
 )
 

@@ -93,6 +93,7 @@ FLOW_EIGEN = Exercise(
             "np.exp of a diagonal matrix turns its zeros into ones: take np.exp of the values, then np.diag.",
         ),
     ),
+    section="A shortcut through the eigenvalues",
     hint="Try it with P = np.eye(D): each column is multiplied by its own factor.",
     shapes="values is (D,), P is (D, D), the cells are the rows of z, (n, D), and the answer is (n, D).",
 )
@@ -184,6 +185,7 @@ ROTATE = Exercise(
             "The first coordinate is overwritten, turned and grown, before the second one is computed from it.",
         ),
     ),
+    section="The cure: a block for two coordinates",
     hint="Try growth 0 and turn * dt = pi / 2: the cell (1, 0) must come to (0, 1).",
     shapes="growth, turn and dt are numbers, z has two columns, and so has the answer.",
 )
@@ -254,6 +256,7 @@ ORDER = Exercise(
             "A rounded ratio says how often better the half step is; the order is the power of 2 in it.",
         ),
     ),
+    section="Orders",
     hint="Try the errors 0.08 and 0.02: the order is 2.",
     shapes="error and error_half are arrays of the same length, and so is the answer.",
 )
@@ -361,6 +364,7 @@ MIDPOINT = Exercise(
             "The last exponential lacks its length: the operator of the middle acts for h.",
         ),
     ),
+    section="Orders",
     hint="Try an operator that never changes: then the step is expm(A * h) applied to each cell.",
     shapes="operator takes all cells, (n, D), and gives (n, D, D); expm takes such a stack; the answer is (n, D).",
 )

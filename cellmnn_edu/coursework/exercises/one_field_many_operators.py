@@ -74,7 +74,7 @@ OTHER_FACTOR = Exercise(
             "z z^T is missing: |z|^2 M alone does not send z to 0.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
+    section="A whole family",
     shapes="A, M and the answer have the shape (D, D), z has (D,).",
 )
 
@@ -163,7 +163,7 @@ TWO_OPERATORS = Exercise(
             "The first matrix is diagonal: its velocity is right, but 0 at [1, 0] is no sign.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
+    section="One equation, two unknowns",
     shapes="Return numpy.stack([first, second]) of two matrices (2, 2).",
     fault=_two_fault,
 )
@@ -258,7 +258,7 @@ POKE = Exercise(
             "This is a push of size 1; make it of size eps and divide by eps.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
+    section="Ask the cell, not the matrix",
     shapes="z and the answer have the shape (D,); the push is a vector too, eps at position j and 0 elsewhere.",
 )
 
@@ -319,7 +319,7 @@ SECOND_ORDER = Exercise(
             "The matrices were divided entry by entry; what is needed is the inverse of a matrix.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
+    section="A step takes sides",
     shapes="z, f and a have the shape (2,), the answer has (2, 2).",
 )
 

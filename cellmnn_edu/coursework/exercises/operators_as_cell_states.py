@@ -84,7 +84,7 @@ SHARE_ALIKE = Exercise(
             "This measures in the first two columns, as a picture would; use all of them.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Ask the neighbours",
     shapes="One share for each cell, (n,): average over the neighbours, axis 1, and not over the cells.",
 )
 
@@ -166,7 +166,7 @@ CLOCK_ACCURACY = Exercise(
             "This is the sum of the two shares; take their mean.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="A question whose answer was not an input",
     shapes="The answer is one number between 0 and 1.",
 )
 
@@ -237,7 +237,7 @@ GROW_AND_TURN = Exercise(
         ),
         Mistake(lambda v, dt: _turn(v, dt)[::-1], "The rows are exchanged: first the factor, then the turn."),
     ),
-    hint="See the hints of the exercise.",
+    section="Eigenvalues along a lineage",
     shapes="Two rows, the factor and the turn, and a column for each eigenvalue: (2, n).",
 )
 
@@ -363,7 +363,7 @@ PLANT = Exercise(
         Mistake(lambda a, z, g: a + 0.1 * _signs(g) * _silent(z), SMALL),
         Mistake(lambda a, z, g: a + 100 * _silent(z), SAME_FOR_BOTH),
     ),
-    hint="See the hints of the exercise.",
+    section="Break it: groups by decree",
     shapes="One operator for each cell: the answer has the shape of A, (n, D, D).",
     fault=_plant_fault,
 )

@@ -57,7 +57,7 @@ STRAIGHT_LINE = Exercise(
         Mistake(lambda s, p, t0, t1, t: s, "The cell has not moved: this is persistence."),
         Mistake(lambda s, p, t0, t1, t: p, "The cell has arrived already: at time t it is still on its way."),
     ),
-    hint="See hint 1 of the exercise.",
+    section="Straight lines between strangers",
     shapes="start and partner have one row per cell, and so has the answer.",
 )
 
@@ -100,7 +100,7 @@ MOVE = Exercise(
         Mistake(lambda a, z, dt: dt * z @ expm(a).T, "dt belongs inside the exponential."),
         Mistake(lambda a, z, dt: z @ expm(-a * dt).T, "This runs time backwards: check the sign of dt."),
     ),
-    hint="See hint 1 of the exercise.",
+    section="A matrix for every cell",
     shapes="The cells are the rows of z, so the matrix has to come from the right: see hint 2.",
 )
 

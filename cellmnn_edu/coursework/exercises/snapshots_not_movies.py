@@ -79,7 +79,7 @@ W1_LINE = Exercise(
             "Every cell is compared with every cell here; a plan gives each cell one partner.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Five faults, eight ears",
     shapes="x and y hold one number per cell, equally many; the answer is one number, the mean walk.",
 )
 
@@ -155,7 +155,7 @@ MMD_SQUARED = Exercise(
             "The two similarities within the crowds are to be added, not multiplied.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Five faults, eight ears",
     shapes="Every similarity matrix is to be averaged over all its pairs, rows and columns, to one number; "
     "so the answer is one number.",
 )
@@ -217,13 +217,19 @@ HONEST_SCALE = Exercise(
             "Brackets: the difference is to be divided, not the mean alone.",
         ),
     ),
-    hint="See hint 1 of the exercise.",
+    section="Leak 1: a map drawn with the answer",
     shapes="Means and spreads are one number per column; the answer has one row for each hidden cell.",
 )
 
 
+def _middle(cells: np.ndarray) -> np.ndarray:
+    """Median of each column; numpy.median is made for large arrays and takes several times as long."""
+    ordered, n = np.sort(cells, axis=0), len(cells)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2 if n else np.full(cells.shape[1:], np.nan)
+
+
 def _medians_apart(x: np.ndarray, y: np.ndarray) -> float:
-    return np.abs(np.median(x, 0) - np.median(y, 0)).sum()
+    return np.abs(_middle(x) - _middle(y)).sum()
 
 
 class _Watched:
@@ -270,16 +276,16 @@ def _wrong_split(x: np.ndarray, y: np.ndarray, asked: list, orders: np.ndarray) 
     known = wanted | {_crowd(cells[order[len(x) :]]) for order in orders} | {_crowd(x), _crowd(y)}
     for first, second in asked:
         if {len(first), len(second)} != {len(x), len(y)}:
-            return f"Shuffled cells were cut {len(first)} to {len(second)}: the first len(x) play x. See hint 1."
+            return f"Shuffled cells were cut {len(first)} to {len(second)}: the first len(x) play x."
         if _crowd(first) not in known:
             if len(first) == len(y):
-                return "The shuffled crowds have exchanged their sizes: the first one needs len(x) cells. See hint 1."
-            return "These are shuffles of your own: use those in `orders`, row by row. See hint 1."
+                return "The shuffled crowds have exchanged their sizes: the first one needs len(x) cells."
+            return "These are shuffles of your own: use those in `orders`, row by row."
     n_missing = len(wanted - {_crowd(crowd) for pair in asked for crowd in pair})
     if n_missing:
         return (
             f"`distance` was never asked about {n_missing} of the shuffles. Use the distance that is given, not one of "
-            "your own, for each row of `orders`. See hint 1."
+            "your own, for each row of `orders`."
         )
     return None
 
@@ -291,7 +297,7 @@ def _crowd(cells: np.ndarray) -> frozenset:
 def _wrong_share(p: float, x: np.ndarray, y: np.ndarray, orders: np.ndarray) -> str | None:
     shuffled, real, n = _shuffled(x, y, _medians_apart, orders), _medians_apart(x, y), 1 + len(orders)
     right = (1 + (shuffled >= real).sum()) / n
-    few = "a real difference shows when few are as far. See hint 1."
+    few = "a real difference shows when few are as far."
     wrong = {
         right: None,
         right - 1 / n: "1 was added to the number of shuffles but not to the count: p can still be 0. See hint 2.",
@@ -303,7 +309,7 @@ def _wrong_share(p: float, x: np.ndarray, y: np.ndarray, orders: np.ndarray) -> 
     for value, message in wrong.items():
         if np.isclose(p, value):
             return message
-    return f"Right shape, wrong numbers: off by {abs(p - right):.2g} at most. See hint 1."
+    return f"Right shape, wrong numbers: off by {abs(p - right):.2g} at most."
 
 
 P_VALUE = Exercise(
@@ -328,14 +334,14 @@ P_VALUE = Exercise(
         ),
         Mistake(
             lambda x, y, d, o: _shuffled(x, y, d, o).mean(),
-            "This is the mean distance of the shuffled crowds; count how many reach the observed one. See hint 1.",
+            "This is the mean distance of the shuffled crowds; count how many reach the observed one.",
         ),
         Mistake(
             lambda x, y, d, o: d(x, y),
-            "This is the observed distance; compare it with those of the shuffled crowds. See hint 1.",
+            "This is the observed distance; compare it with those of the shuffled crowds.",
         ),
     ),
-    hint="",
+    section="Are two days different at all?",
     shapes="Each row of orders holds len(x) + len(y) row numbers of the pooled cells, x above y; "
     "the answer is one number, the share of splits.",
 )

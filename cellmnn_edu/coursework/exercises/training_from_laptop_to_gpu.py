@@ -60,6 +60,7 @@ LONGEST_RUN = Exercise(
             "Divided by the time of a step, slower steps make a shorter run.",
         ),
     ),
+    section="Why a GPU may be slower",
     hint="Try 450 cells, batches of 200, 450 epochs and 2 seconds: 900 steps, so 0.5 hours.",
     shapes="Four numbers go in, one comes out.",
 )
@@ -115,6 +116,7 @@ APPLY_ALL = Exercise(
             "This is one straight step, z + A z: asked for is the velocity A z.",
         ),
     ),
+    section="One van, many parcels",
     hint="Try A = np.stack([k * np.array([[0, 1], [0, 0]]) for k in range(n)]): at every time cell k must get k times "
     "its second coordinate, then 0.",
     shapes="They are NumPy arrays: A is (n, D, D), one matrix for each cell; z is (K, n, D), and so is the answer.",
@@ -235,6 +237,7 @@ GO_ON = Exercise(
             "This climbs: the weight moves against the momentum.",
         ),
     ),
+    section="A run that survives the night",
     hint="Try a gradient that returns k, with weight 1, momentum 1, step 3 and until 4: 1 - 0.05 * (0.9 + 3) = 0.805.",
     shapes="weight and momentum are (3,), step and until are integers; the answer is the weight, (3,).",
 )
@@ -332,6 +335,7 @@ SAME_RUN = Exercise(
         Mistake(lambda w, files: [True] * len(files), "Every file is accepted."),
         Mistake(lambda w, files: [False] * len(files), "Every file is refused, even one of the very same run."),
     ),
+    section="A run that survives the night",
     hint="Leave 'steps' out of both dicts, make tuples into lists, and compare the two with ==.",
     shapes="wanted is a dict, files a list of them; the answer is a list of True or False, one for each file.",
 )

@@ -71,7 +71,7 @@ SHIFTS = Exercise(
         ),
         Mistake(lambda b, a, f, d: np.abs(_shifts(b, a, f, d)), "The sign is lost: a shift has a direction."),
     ),
-    hint="See the hints of the exercise.",
+    section="Two copies of every cell",
     shapes="One shift for each row of draws.",
 )
 
@@ -145,7 +145,7 @@ HOW_FAR = Exercise(
         ),
         Mistake(lambda c, x: 1 / _far(c, x), "Turned upside down: far away must be a large number."),
     ),
-    hint="See the hints of the exercise.",
+    section="Where no cell has been",
     shapes="One number for each row of cells: a minimum over the crowd, divided by one number.",
 )
 
@@ -203,7 +203,7 @@ ARRIVES = Exercise(
         ),
         Mistake(lambda V, g, c: -_arrives(V, g, c), "The sign is turned round."),
     ),
-    hint="See the hints of the exercise.",
+    section="Through five components",
     shapes="One row for each cell and one column for each gene: encoding gives D numbers a cell, decoding G.",
 )
 
@@ -274,7 +274,7 @@ REST_CLAMPED = Exercise(
             "The level is taken for a change from the old rest; it is the value itself at which the gene is held.",
         ),
     ),
-    hint="See the hints of the exercise.",
+    section="Two copies of every cell",
     shapes="One value for each gene, the held one too: (G,).",
 )
 

@@ -83,7 +83,7 @@ INVISIBLE = Exercise(
             "This is the antisymmetric part of K alone; a crowd that is not round needs the symmetric part too.",
         ),
     ),
-    hint="(Hint 1: the equation for K. Hint 2: how to solve it.)",
+    section="The roundabout, exactly",
     shapes="C, W and the answer are all matrices of the shape (D, D).",
 )
 
@@ -174,7 +174,7 @@ SPREAD = Exercise(
         ),
         Mistake(lambda a, c, dt: _spread(a, c, -dt), "This runs time backwards: check the sign of dt."),
     ),
-    hint="(Hint 1: what moves. Hint 2: the formula.)",
+    section="The roundabout, exactly",
     shapes="A, C and the answer are all matrices of the shape (D, D), and dt is a number.",
 )
 
@@ -291,7 +291,7 @@ CALMEST = Exercise(
             "C and dC changed places: see hint 2 for which comes first.",
         ),
     ),
-    hint="(Hint 1: what S must do. Hint 2: two ways to find it.)",
+    section="What kinetic energy picks",
     shapes="C, dC and the answer are all matrices of the shape (D, D).",
 )
 
