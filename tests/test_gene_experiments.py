@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import cellmnn_edu as ce
 from cellmnn_edu import gene_experiments as genes
@@ -93,3 +94,42 @@ def test_neighbours_know_what_is_planted_and_nothing_else():
     label = np.repeat([0, 1, 2], 60)
     assert genes._neighbour_accuracy(label[:, None] + 0.01 * rng.standard_normal((180, 1)), label, 0) == 1
     assert genes._neighbour_accuracy(rng.standard_normal((180, 4)), label, 0) == pytest.approx(1 / 3, abs=0.12)
+
+
+# --- the picture of the embryoid bodies ------------------------------------------------------------------------------
+
+
+def test_a_picture_keeps_groups_apart_and_is_the_same_again():
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1, 2], 40)
+    features = 20 * np.eye(5)[label] + rng.standard_normal((120, 5))
+    n_threads = torch.get_num_threads()
+    picture = genes._umap(features)
+    assert torch.get_num_threads() == n_threads
+    assert picture.shape == (120, 2)
+    assert genes._neighbour_accuracy(picture, label, 0) == 1
+    assert (picture == genes._umap(features)).all()
+
+
+def picture_of(representation):
+    return ce.results.load("states-picture").query("representation == @representation")
+
+
+@pytest.mark.parametrize("representation", genes.PICTURES)
+def test_the_stored_picture_has_the_accuracy_that_stands_beside_it(representation):
+    cells = picture_of(representation)
+    assert len(cells) == genes.PICTURE_CELLS == cells["n_cells"].iloc[0]
+    assert not cells.isna().any(axis=None)
+    assert (cells["time"].to_numpy() == picture_of("cells")["time"].to_numpy()).all()
+    found = genes._neighbour_accuracy(cells[["x", "y"]].to_numpy(), cells["time"].to_numpy().astype(int), 0)
+    assert found == pytest.approx(cells["picture_accuracy"].iloc[0], rel=1e-6)
+
+
+def test_in_the_picture_an_untrained_network_does_nearly_as_well_and_false_times_worse_than_cells():
+    """What the book says of it."""
+    scores = ce.results.load("states-picture").groupby("representation")[["time_accuracy", "picture_accuracy"]].first()
+    cells, operator = scores.loc["cells"], scores.loc["operator"]
+    untrained, shuffled = scores.loc["operator, untrained"], scores.loc["operator, times shuffled"]
+    assert (operator > cells + 0.15).all()
+    assert (untrained > cells + 0.75 * (operator - cells)).all()
+    assert (shuffled < cells - 0.1).all()

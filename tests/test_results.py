@@ -24,8 +24,9 @@ COLUMNS |= {
     "trrust": ["accuracy", "null_mean", "auroc", "base_rate"],
     "knocks": ["truth", "crowds", "frozen"],
     "states": ["time_accuracy", "time_ari"],
+    "states-picture": ["time_accuracy", "picture_accuracy"],
 }
-NEEDS_DOWNLOAD = ("embryoid-body", "leak-embryoid-body", "trrust")
+NEEDS_DOWNLOAD = ("embryoid-body", "leak-embryoid-body", "trrust", "states-picture")
 # Their quickest training takes minutes, through code that the rows of "leak" go through as well.
 TOO_LONG = ("leak-embryoid-body",)
 
