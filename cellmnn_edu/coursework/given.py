@@ -383,10 +383,12 @@ class Coordinates:
         Number of components.
     looks : tuple of bool
         Whether the centre, the axes and the scale were fitted on all cells, held-out ones included.
+    robust : bool
+        Centre by the median and scale by the median size, where otherwise mean and standard deviation do.
     """
 
-    def __init__(self, dim: int, looks: tuple[bool, bool, bool]) -> None:
-        self._dim, self._looks = dim, looks
+    def __init__(self, dim: int, looks: tuple[bool, bool, bool], robust: bool = False) -> None:
+        self._dim, self._looks, self._robust = dim, looks, robust
 
     def __call__(self, x: np.ndarray, times: np.ndarray, held: float) -> np.ndarray:
         """Coordinates (n, dim) of cells x (n, G) measured at times (n,), of which `held` is held out."""
@@ -396,8 +398,15 @@ class Coordinates:
         directions = np.linalg.svd(spread, full_matrices=False)[2][: self._dim]
         largest = np.abs(directions).argmax(1)
         directions = directions * np.sign(directions[np.arange(self._dim), largest])[:, None]
-        z = (x - x[centre].mean(0)) @ directions.T
-        return z / z[scale].std(0)
+        middle = np.median(x[centre], axis=0) if self._robust else x[centre].mean(0)
+        z = (x - middle) @ directions.T
+        return z / (np.median(np.abs(z[scale]), axis=0) if self._robust else z[scale].std(0))
+
+
+def on_both(answer: Callable, honest: Coordinates, leaky: Coordinates, *rest: Any) -> list:
+    """What a test for leaks says of honest coordinates, and of leaky ones; None where it says nothing."""
+    said = [answer(coordinates, *rest) for coordinates in (honest, leaky)]
+    return None if any(one is None or one is ... for one in said) else said
 
 
 # Train and race
@@ -437,7 +446,7 @@ def own_race(student: str, term: str = "open") -> OwnRace:
 
     rng = Variant(student, term).rng("race")
     while True:
-        times = np.array([0, 0.8, 1.8, 3.2, 5.0]) + np.append(0, rng.uniform(-0.15, 0.15, 4).round(2))
+        times = (np.array([0, 0.8, 1.8, 3.2, 5.0]) + np.append(0, rng.uniform(-0.15, 0.15, 4))).round(2)
         circuit = gene_circuit("random", n_genes=8, seed=int(rng.integers(2**31)))
         cells = circuit.snapshots(times, int(rng.integers(100, 131)), int(rng.integers(2**31)), dt=0.1)
         race = OwnRace(Snapshots.from_anndata(cells, n_components=3), int(rng.integers(1, 3)))
@@ -454,6 +463,11 @@ def _worth_running(race: OwnRace) -> bool:
     if still["w1"] < 2.5 * top:
         return False
     return 1.15 * top < leave_one_out(race.snaps, "ot-interpolation", race.index)["w1"] < 0.75 * still["w1"]
+
+
+def each_way(answer: Callable, a: np.ndarray, b: np.ndarray, c: np.ndarray, floor: float) -> np.ndarray:
+    """What a verdict says about a and b, b and a, a and c: (3, 4)."""
+    return np.stack([np.asarray(answer(x.copy(), y.copy(), floor)) for x, y in ((a, b), (b, a), (a, c))])
 
 
 def with_other_hidden(

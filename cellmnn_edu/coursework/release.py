@@ -1,349 +1,349 @@
-"""Make the student notebooks of Colab from the chapters (`make notebooks`).
+"""What a class gets, made from the masters: `make notebooks`, and `cellmnn-edu release NAME -o OUT`.
 
-A chapter is MyST Markdown: directives, roles and solutions. A student notebook is plain Markdown and code
-that reads well in Colab and Jupyter, without the solutions. What is not listed here is an error, so that no
-raw markup reaches a student.
+A master is a chapter or an assignment in MyST Markdown. From it follow the student notebook, which has no
+solutions; a recall copy of one page; a notebook for each student of a roster; the solved notebook of the
+instructor, executed; and the site without solutions.
 """
 
+from __future__ import annotations
+
+import csv
 import hashlib
 import json
+import os
 import re
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-from . import address
-
-ADMONITIONS = [
-    "attention",
-    "caution",
-    "danger",
-    "error",
-    "hint",
-    "important",
-    "margin",
-    "note",
-    "seealso",
-    "sidebar",
-    "tip",
-    "warning",
-]
-THEOREMS = "algorithm assumption axiom conjecture corollary definition example lemma proof proposition remark"
-FENCE = re.compile(r"(?P<indent> *)(?P<fence>`{3,}|~{3,}|:{3,})(\{(?P<name>[^}]+)\})?\s*(?P<argument>.*?)\s*")
-ROLE = re.compile(r"\{([A-Za-z][\w:.-]*)\}(`+)(.+?)\2", re.S)
-CODE, FORMULA = r"(?<![`\\])(`+)(?!`).+?(?<!`)\1(?!`)", r"(?<![\\$])\$(?![\s$])[^$]+?(?<!\s)\$"
-LITERAL = re.compile(f"{CODE}|{FORMULA}", re.S)
-
-TEACH = "teach it to cellmnn_edu/coursework/release.py or avoid it"
-
-SETUP = """\
-# In Google Colab this installs the book's package; anywhere else it does nothing.
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-if "google.colab" in sys.modules:
-    package = "cellmnn-edu @ git+{url}@v{version}"
-    install = [sys.executable, "-m", "pip", "install", "-q", package]
-    done = subprocess.run(install, capture_output=True, text=True)
-    if done.returncode:
-        print(done.stderr[-600:])
-        print("The package could not be installed. Check the connection and run this cell again.")
-    else:
-        from cellmnn_edu import cli
+from .._progress import progress_bar
+from .assignments import ASSIGNMENTS
+from .colab import setup_cell
+from .markdown import Book, Cell, Reader, is_assignment, read_book, without_solutions
 
-        cli.doctor()"""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
+    from nbformat import NotebookNode
 
-@dataclass
-class Book:
-    """What a chapter may refer to."""
-
-    root: Path
-    url: str
-    version: str
-    titles: dict[str, str]  # page -> title
-    labels: dict[str, tuple[str, str]]  # label -> page, title
-    citations: dict[str, str]  # key -> "Guo et al., 2010"
-    # page -> exercises on the pages before it: the site numbers through
-    numbered: dict[str, int] = field(default_factory=dict)
-
-    def link(self, title: str, page: str, anchor: str = "") -> str:
-        """Write a Markdown link to a place in the published book."""
-        return f"[{title}]({address.site(self.url)}/{page}.html{'#' if anchor else ''}{anchor})"
+RECALL = (
+    "*This is a recall copy: the headings, formulas and code of {home}, and none of its words. "
+    "Say aloud what belongs between them; where you cannot, open the page and read.*"
+)
+# What the site is built from.
+SOURCES = ["book", "cellmnn_edu", "data", "_config.yml", "constraints.txt", "pyproject.toml"]
 
 
-def read_book(root: Path) -> Book:
-    """Collect the pages, labels and references under `root/book`."""
-    from pybtex.database import parse_file
-    from pybtex.richtext import Text
-
-    version = re.search(r'^__version__ = "(.+)"', (root / "cellmnn_edu/__init__.py").read_text("utf-8"), re.M)
-    book = Book(root, address.repository(root), version[1], {}, {}, {}, _exercises_before(root))
-    for path in sorted((root / "book").rglob("*.md")):
-        page, text = path.relative_to(root / "book").with_suffix("").as_posix(), path.read_text("utf-8")
-        if heading := re.search(r"^# (.+)$", text, re.M):
-            book.titles[page] = heading[1]
-        for label, title in re.findall(r"^\(([^)\n]+)\)=\n+(?:#+ (.+))?", text, re.M):
-            book.labels[label] = page, title
-        for name, title, options in re.findall(r"^ *[`:]{3,}\{([\w:-]+)\} *(.*)\n((?: *:.*\n)*)", text, re.M):
-            if label := re.search(r":(?:label|name): *(\S+)", options):
-                known = title if name.startswith(("prf:", "exercise")) else ""
-                book.labels[label[1]] = page, known or name.removeprefix("prf:").capitalize()
-        for label in re.findall(r"\$\$ *\(([\w:-]+)\) *$", text, re.M):
-            book.labels[label] = page, "Math"
-    for key, entry in parse_file(str(root / "book/references.bib")).entries.items():
-        names = [" ".join(person.prelast_names + person.last_names) for person in entry.persons["author"]]
-        names = [str(Text.from_latex(name)) for name in names]
-        names = [f"{names[0]} et al."] if len(names) > 2 else names
-        book.citations[key] = f"{' and '.join(names)}, {entry.fields['year']}"
-    return book
+def stem(page: str) -> str:
+    """Name of the notebook of a page, without .ipynb."""
+    sheets = {f"assignments/{sheet.slug}": sheet.stem for sheet in ASSIGNMENTS.values()}
+    return sheets.get(page, page.split("/")[-1])
 
 
-def _exercises_before(root: Path) -> dict[str, int]:
-    """Number of exercises on the pages that stand earlier in the table of contents."""
-    toc, before, count = root / "book/_toc.yml", {}, 0
-    for page in re.findall(r"file: *(\S+)", toc.read_text("utf-8")) if toc.exists() else []:
-        before[page] = count
-        count += len(re.findall(r"^ *[`:]{3,}\{exercise\}", (root / f"book/{page}.md").read_text("utf-8"), re.M))
-    return before
+def masters(root: Path) -> list[str]:
+    """Pages that have a notebook: the chapters, and the assignments in their order."""
+    chapters = [f"chapters/{path.stem}" for path in sorted((root / "book/chapters").glob("*.md"))]
+    sheets = [f"assignments/{sheet.slug}" for sheet in ASSIGNMENTS.values()]
+    return chapters + [page for page in sheets if (root / f"book/{page}.md").is_file()]
 
 
-class Chapter:
-    """The cells of a chapter; `line` is where the reading stands, for messages."""
-
-    def __init__(self, text: str, page: str, book: Book) -> None:
-        self.page, self.book, self.line = page, book, 1
-        self.exercises = book.numbered.get(page, 0)
-        self.cells: list[tuple[str, str]] = []
-        lines = text.splitlines()
-        first = lines.index("---", 1) + 1 if lines and lines[0] == "---" else 0
-        self.flush(self.blocks(lines[first:], first + 1, top=True))
-
-    def fail(self, what: str) -> ValueError:
-        """Return the error that says where the trouble is."""
-        return ValueError(f"book/{self.page}.md:{self.line}: {what}")
-
-    def flush(self, prose: list[str]) -> None:
-        """Close the Markdown cell being written."""
-        text = re.sub(r"\n{3,}", "\n\n", "\n".join(prose)).strip()
-        prose.clear()
-        if text:
-            self.cells.append(("markdown", text))
-
-    def blocks(self, lines: list[str], first: int, top: bool = False) -> list[str]:
-        """Rewrite lines. At the top, code cells, headings and exercises begin a new cell."""
-        out: list[str] = []
-        paragraph: list[str] = []
-        hidden, at = 0, 0  # hidden: the line where a gated solution began
-
-        def close(new_cell: bool = False) -> None:
-            out.extend(self.inline("\n".join(paragraph)).split("\n") if paragraph else [])
-            paragraph.clear()
-            if new_cell and top:
-                self.flush(out)
-
-        while at < len(lines):
-            line, self.line = lines[at], first + at
-            fence = FENCE.fullmatch(line)
-            if fence:
-                close()
-                name, end = fence["name"], self.closing(lines, at, fence["fence"])
-                body = [row.removeprefix(fence["indent"]) for row in lines[at + 1 : end]]
-                if name in ("solution-start", "solution-end"):
-                    if (name == "solution-start") == bool(hidden):
-                        raise self.fail("solution-start and solution-end must alternate")
-                    hidden = 0 if hidden else self.line
-                elif hidden:
-                    pass
-                elif name == "code-cell":
-                    if not top:
-                        raise self.fail("a code-cell inside another directive; put it after that directive")
-                    options, body = self.options(body)
-                    if "book-only" not in str(options.get("tags", "")):
-                        close(new_cell=True)
-                        self.cells.append(("code", "\n".join(body).strip("\n")))
-                elif name:
-                    close(new_cell=name == "exercise")
-                    made = self.directive(name, fence["argument"], body)
-                    out += ["", *(fence["indent"] + row if row else "" for row in made), ""]
-                else:
-                    out += lines[at : end + 1]
-                at = end
-            elif hidden or line.startswith("%") or re.fullmatch(r"\([^)]+\)=\s*", line):
-                pass
-            elif re.match(r"\s*\$\$", line):
-                close()
-                rest = range(at if line.count("$$") > 1 else at + 1, len(lines))
-                end = next((i for i in rest if "$$" in lines[i]), None)
-                if end is None:
-                    raise self.fail("$$ is never closed")
-                out += [*lines[at:end], re.sub(r"\$\$ *\([\w:-]+\) *$", "$$", lines[end])]
-                at = end
-            elif not line.strip() or line.strip() == "+++":
-                close(new_cell=bool(line.strip()))
-                out.append("")
-            else:
-                if line.startswith("#"):
-                    close(new_cell=True)
-                paragraph.append(line)
-            at += 1
-        if hidden:
-            self.line = hidden
-            raise self.fail("solution-start is never closed by solution-end")
-        close()
-        return out
-
-    def closing(self, lines: list[str], at: int, fence: str) -> int:
-        """Line of the fence that closes the one at `at`: the same sign, at least as often."""
-        pattern = re.compile(rf"\s*{re.escape(fence[0])}{{{len(fence)},}}\s*")
-        for end in range(at + 1, len(lines)):
-            if pattern.fullmatch(lines[end]):
-                return end
-        raise self.fail(f"{fence} is never closed")
-
-    def options(self, body: list[str]) -> tuple[dict[str, Any], list[str]]:
-        """Split the options of a directive, in either notation, from its content."""
-        import yaml
-
-        if body and body[0].strip() == "---" and "---" in body[1:]:
-            end = body.index("---", 1)
-            return yaml.safe_load("\n".join(body[1:end])) or {}, body[end + 1 :]
-        found = {}
-        while body and (option := re.fullmatch(r" *:([\w-]+): *(.*)", body[0])):
-            found[option[1]], body = option[2], body[1:]
-        return found, body
-
-    def directive(self, name: str, argument: str, body: list[str]) -> list[str]:
-        """Plain Markdown for one directive."""
-        here, count = self.line, len(body)
-        options, body = self.options(body)
-        if name == "solution":
-            return []
-        if name == "math":
-            return ["$$", *body, "$$"]
-        title = self.inline(argument)
-        if name in ADMONITIONS:  # what stands beside their name is the beginning of the text
-            body, title = [argument, *body], name.capitalize()
-        inside = self.blocks(body, here + 1 + count - len(body))
-        self.line = here
-        if name in ("figure", "image"):
-            if not options.get("alt"):
-                raise self.fail(f"the figure {argument} has no :alt:; say in one sentence what it shows")
-            file = (self.book.root / "book" / self.page).parent.joinpath(argument).resolve()
-            path = file.relative_to(self.book.root.resolve()).as_posix()
-            return [f"![{options['alt']}]({self.book.url}/raw/main/{path})", "", *inside]
-        if name == "exercise":
-            self.exercises += 1
-            return [f"### Exercise {self.exercises}{f' ({title})' if title else ''}", "", *inside]
-        if name == "live":
-            page = self.book.link("live figure in the book", f"live/{argument}")
-            return [f"This is a {page}: open it and drag its handles.", "", *inside]
-        if name == "table":
-            return [f"**{title}**", "", *inside]
-        if name == "dropdown" or "dropdown" in str(options.get("class", "")):
-            summary = f"<details><summary>{title or name.capitalize()}</summary>"
-            return [summary, "", *inside, "", "</details>"]
-        if name.startswith("prf:") and name[4:] in (*THEOREMS.split(), "theorem"):
-            title = name[4:].capitalize() + (f" ({title})" if title else "")
-        elif name not in ("admonition", *ADMONITIONS):
-            raise self.fail(f"unknown directive {{{name}}}; {TEACH}")
-        inside = re.sub(r"\n{3,}", "\n\n", "\n".join(inside)).strip().split("\n")
-        return [f"> {row}".rstrip() for row in [f"**{title}**", "", *inside]]
-
-    def inline(self, text: str) -> str:
-        """Rewrite the roles and links of a paragraph; code and formulas stay as they are."""
-        kept: list[str] = []
-
-        def keep(made: str) -> str:
-            kept.append(made)
-            return f"\0{len(kept) - 1}\0"
-
-        text = ROLE.sub(lambda m: keep(self.role(m[1], re.sub(r"\s+", " ", m[3]))), text)
-        text = LITERAL.sub(lambda m: keep(m[0]), text)
-        for pattern, what in [(r"\{\{.*?\}\}", "substitution"), (r"\[\^[\w-]+\]", "footnote")]:
-            if found := re.search(pattern, text):
-                raise self.fail(f"the {what} {found[0]} is not shown in notebooks; write it out")
-        text = re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", lambda m: self.markdown_link(m[1], m[2]), text)
-        return re.sub(r"\0(\d+)\0", lambda m: kept[int(m[1])], text)
-
-    def markdown_link(self, title: str, target: str) -> str:
-        """Point a link between pages of the book at the published book."""
-        if re.match(r"[a-z]+:", target):
-            return f"[{title}]({target})"
-        path, _, anchor = target.partition("#")
-        if not path:
-            return self.reference(anchor, title)
-        top = (self.book.root / "book").resolve()
-        file = ((top if path[0] == "/" else (top / self.page).parent) / path.lstrip("/")).resolve()
-        page = file.relative_to(top).with_suffix("").as_posix() if top in file.parents else ""
-        if page not in self.book.titles:
-            raise self.fail(f"link to {path}, which is no page of the book")
-        return self.book.link(title or self.book.titles[page], page, anchor)
-
-    def reference(self, label: str, title: str = "", prefix: str = "") -> str:
-        """Link to a label, named by its title."""
-        page, known = self.book.labels.get(label, ("", ""))
-        if not page or not (title or known):
-            lack = "has no title; give one: {ref}`words <label>`" if page else "no page of the book defines"
-            raise self.fail(f"reference to the label {label!r}, which {lack}")
-        return self.book.link(title or known, page, prefix + label)
-
-    def role(self, name: str, text: str) -> str:
-        """Plain Markdown for one role."""
-        titled = re.fullmatch(r"(.+?) *<([^<>]+)>", text)
-        title, target = titled.groups() if titled else ("", text)
-        if name == "math":
-            return f"${text}$"
-        if name == "term":
-            return title or text
-        if name in ("ref", "prf:ref", "numref"):
-            return self.reference(target, re.sub(r"\s*(%s|\{number\})", "", title))
-        if name == "eq":
-            return self.reference(target, "the equation in the book", "equation-")
-        if name == "doc":
-            return self.markdown_link(title, f"{target.removesuffix('.md')}.md")
-        if name.startswith("glue"):  # a number from a cell: the book shows it, the notebook names the variable
-            return f"`{text.split(':')[0]}`"
-        if name in ("func", "class", "meth", "mod", "attr") or name.startswith("py:"):
-            return f"`{title or text.lstrip('~.')}`"
-        if name.startswith("cite"):
-            keys = re.split(r"\s*,\s*", text)
-            if missing := [key for key in keys if key not in self.book.citations]:
-                raise self.fail(f"citation of {', '.join(missing)}, not in book/references.bib")
-            page, known = "reference/bibliography", self.book.citations
-            links = "; ".join(self.book.link(known[key], page, f"cite-{key.lower()}") for key in keys)
-            return links if name.startswith("cite:t") else f"({links})"
-        raise self.fail(f"unknown role {{{name}}}; {TEACH}")
+def student(text: str, page: str, book: Book) -> list[Cell]:
+    """Cells of the student notebook: no solutions."""
+    kind = "assignment" if is_assignment(page) else "chapter"
+    home = f"*This {kind} to run. To read it with its figures: {book.link(book.titles[page], page)}.*"
+    return _with_setup(home, text, book) + Reader(text, page, book).cells
 
 
-def notebook(text: str, page: str, book: Book) -> str:
-    """Text of a chapter's student notebook (.ipynb): no outputs, cell ids that follow from the content."""
-    home = f"*This chapter to run. To read it with its figures: {book.link(book.titles[page], page)}.*"
-    setup = SETUP.format(url=book.url, version=book.version)
-    sources = [("markdown", home), ("code", setup), *Chapter(text, page, book).cells]
-    cells: list[dict[str, Any]] = []
-    for number, (kind, source) in enumerate(sources):
-        name = hashlib.sha256(f"{number} {kind} {source}".encode()).hexdigest()[:8]
-        empty = {"execution_count": None, "outputs": []} if kind == "code" else {}
-        lines = source.splitlines(keepends=True)
-        cells.append({"cell_type": kind, "id": name, "metadata": {}, "source": lines} | empty)
+def solved(text: str, page: str, book: Book) -> list[Cell]:
+    """Cells of the instructor's notebook: everything that is in the master."""
+    home = f"*The instructor's copy of {book.link(book.titles[page], page)}, with solutions. Not for students.*"
+    return _with_setup(home, text, book) + Reader(text, page, book, solutions=True).cells
+
+
+def recall(text: str, page: str, book: Book) -> list[Cell]:
+    """Cells of the recall copy: headings, formulas and code of the student notebook, without its words."""
+    home, setup, *rest = student(text, page, book)
+    home = Cell("markdown", RECALL.format(home=book.link(book.titles[page], page)))
+    kept = (cell._replace(source=_bones(cell.source)) if cell.kind == "markdown" else cell for cell in rest)
+    return [home, setup, *(cell for cell in kept if cell.source)]
+
+
+def _with_setup(home: str, text: str, book: Book) -> list[Cell]:
+    return [Cell("markdown", home), Cell("code", setup_cell(book.url, book.version, text))]
+
+
+def _bones(source: str) -> str:
+    """Headings and displayed formulas of a Markdown cell; what is folded away is left out, and so is sample code."""
+    source = re.sub(r"<details>.*?</details>|^ *(`{3,}).*?^ *\1", "", source, flags=re.S | re.M)
+    source = re.sub(r"^ *>? *", "", source, flags=re.M)
+    return "\n\n".join(re.findall(r"^#+ [^\n]+|^\$\$.*?\$\$", source, re.M | re.S))
+
+
+def filled(cells: list[Cell], **values: str) -> list[Cell]:
+    """Put values in place of those of ``STUDENT = "..."`` and the like, which stand once in an assignment.
+
+    Raises
+    ------
+    ValueError
+        Where a name does not stand exactly once.
+    """
+    for name, value in values.items():
+        pattern = re.compile(rf'^{name} = "[^"\n]*"', re.M)
+        hits = [at for at, cell in enumerate(cells) if cell.kind == "code" for _ in pattern.findall(cell.source)]
+        if len(hits) != 1:
+            raise ValueError(f'Expected one line {name} = "..." in the code of the page, found {len(hits)}.')
+        line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        source = pattern.sub(lambda _, line=line: line, cells[hits[0]].source)
+        cells = [*cells[: hits[0]], cells[hits[0]]._replace(source=source), *cells[hits[0] + 1 :]]
+    return cells
+
+
+def notebook(cells: Iterable[Cell]) -> str:
+    """Text of a notebook (.ipynb) without outputs; the ids of its cells follow from what is in them."""
+    made: list[dict[str, Any]] = []
+    for number, cell in enumerate(cells):
+        name = hashlib.sha256(f"{number} {cell.kind} {cell.source}".encode()).hexdigest()[:8]
+        empty = {"execution_count": None, "outputs": []} if cell.kind == "code" else {}
+        metadata = {"tags": ["solution"]} if cell.solution else {}
+        lines = cell.source.splitlines(keepends=True)
+        made.append({"cell_type": cell.kind, "id": name, "metadata": metadata, "source": lines} | empty)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    whole = {"cells": made, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def release(root: Path) -> dict[str, str]:
-    """Every student notebook of the book: its file name and its text."""
-    book, chapters = read_book(root), sorted((root / "book/chapters").glob("*.md"))
-    return {f"{c.stem}.ipynb": notebook(c.read_text("utf-8"), f"chapters/{c.stem}", book) for c in chapters}
+def notebooks(root: Path, make: Any = student, only: Iterable[str] | None = None) -> dict[str, str]:
+    """Notebooks made by `student`, `solved` or `recall`, of all pages or some: file name -> text."""
+    book, made = read_book(root), {}
+    for page in masters(root) if only is None else only:
+        made[f"{stem(page)}.ipynb"] = notebook(make(_master(root, page), page, book))
+    return made
+
+
+def _master(root: Path, page: str) -> str:
+    return (root / f"book/{page}.md").read_text("utf-8")
+
+
+# A release for a class
+
+
+def release(
+    name: str,
+    out: Path,
+    site: bool = False,
+    students: Path | None = None,
+    term: str | None = None,
+    root: Path | None = None,
+) -> None:
+    """Write what a class needs of a chapter, an assignment or the whole book.
+
+    Parameters
+    ----------
+    name : str
+        Slug of a chapter, number of an assignment ("2", "capstone"), or "all".
+    out : Path
+        Folder. Hand out what is in ``student``, ``recall``, ``students`` and ``site``; keep ``instructor``.
+    site : bool
+        Also build the site without solutions, which executes every page: some ten minutes.
+    students : Path, optional
+        CSV file with a column "student" or "id": one notebook of each assignment for everyone in it.
+    term : str, optional
+        Word of the term, written into the assignments. Variants follow from it.
+    root : Path, optional
+        Checkout of the book; the current folder by default.
+
+    Raises
+    ------
+    ValueError
+        Outside a checkout, for a name that does not exist, for a roster that cannot be read, and for a
+        solution that fails.
+    """
+    root = checkout(root or Path())
+    pages, roster = chosen(root, name), read_roster(students) if students else []
+    if roster and not any(map(is_assignment, pages)):
+        raise ValueError(f"{name} is no assignment: only those have a notebook for each student.")
+    book = read_book(root)
+    for page in pages:
+        text, file = _master(root, page), f"{stem(page)}.ipynb"
+        words = {"TERM": term} if term is not None and is_assignment(page) else {}
+        copy = filled(student(text, page, book), **words)
+        _write(out / "student" / file, notebook(copy))
+        _write(out / "recall" / file, notebook(recall(text, page, book)))
+        for one in roster if is_assignment(page) else ():
+            _write(out / "students" / stem(page) / f"{_file_name(one)}.ipynb", notebook(filled(copy, STUDENT=one)))
+    each = f", {out / 'students'} ({len(roster)} of each assignment)" if roster else ""
+    print(f"For students: {out / 'student'}, {out / 'recall'}{each}")
+    for page in pages:
+        _solve(root, page, solved(_master(root, page), page, book), out / "instructor" / f"{stem(page)}.ipynb")
+    print(f"For you alone: {out / 'instructor'}")
+    if site:
+        print(f"For students: {build_site(root, out / 'site')}, the site without solutions")
+
+
+def checkout(root: Path) -> Path:
+    """Return the folder if the masters lie in it.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    if not (root / "book/_toc.yml").is_file() or not (root / "_config.yml").is_file():
+        raise ValueError(
+            f"Expected a checkout of the book, with _config.yml and book/_toc.yml; {root.resolve()} is none. "
+            "Clone the repository that the book names, and run this at its top: the installed package has no chapters."
+        )
+    return root
+
+
+def chosen(root: Path, name: str) -> list[str]:
+    """Pages that a name stands for."""
+    pages = masters(root)
+    numbers = {sheet.number: f"assignments/{sheet.slug}" for sheet in ASSIGNMENTS.values()}
+    slugs = {page.split("/")[-1]: page for page in pages}
+    known = {number: page for number, page in numbers.items() if page in pages} | slugs
+    if name != "all" and name not in known:
+        raise ValueError(f"Expected all or one of {', '.join(known)}; got {name!r}.")
+    return pages if name == "all" else [known[name]]
+
+
+def read_roster(path: Path) -> list[str]:
+    """Ids of the students in a CSV file, in its order.
+
+    Raises
+    ------
+    ValueError
+        Without a column "student" or "id", for an empty one, and for two ids that cannot be told apart.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [{(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file)]
+    column = next((name for name in ("student", "id") if rows and name in rows[0]), None)
+    if column is None:
+        found = ", ".join(rows[0]) if rows else "no rows"
+        raise ValueError(f"Expected a column called student or id in {path}; found: {found}.")
+    ids = [value for row in rows if (value := (row[column] or "").strip())]
+    seen: dict[str, str] = {}
+    for one in ids:
+        if (other := seen.setdefault(_file_name(one).casefold(), one)) is not one:
+            raise ValueError(f"{path} has {other!r} and {one!r}: every student needs an id of their own.")
+    return ids
+
+
+def _file_name(student: str) -> str:
+    return re.sub(r"[^\w@+-]", "_", student)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _solve(root: Path, page: str, cells: list[Cell], path: Path) -> None:
+    """Execute a solved notebook and write it; one that was executed with the same code and data is kept."""
+    import nbformat
+
+    text = notebook(cells)
+    state = _state(root, text)
+    if path.is_file() and nbformat.read(path, as_version=4).metadata.get("made_from") == state:
+        print(f"{path.name} is up to date.")
+        return
+    executed = execute(nbformat.reads(text, as_version=4), page)
+    executed.metadata["made_from"] = state
+    _write(path, nbformat.writes(executed) + "\n")
+
+
+def _state(root: Path, text: str) -> str:
+    """Hash of a notebook and of all that it runs with."""
+    digest = hashlib.sha256(text.encode())
+    for path in sorted([*(root / "cellmnn_edu").rglob("*.py"), *(root / "data").rglob("*.*")]):
+        if path.is_file():
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def execute(content: NotebookNode, page: str) -> NotebookNode:
+    """Run a notebook in an empty folder and return it with its outputs.
+
+    Raises
+    ------
+    ValueError
+        If a cell stops, or a check in a solution does not pass.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    code = sum(cell.cell_type == "code" for cell in content.cells)
+    # As in the site: sliders become pictures, which a saved notebook can show, and bars are silent.
+    environment = os.environ | {"CELLMNN_EDU_BOOK": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    with tempfile.TemporaryDirectory() as folder, progress_bar(range(code), desc=page) as bar:
+        client = NotebookClient(
+            content,
+            timeout=600,
+            kernel_name="python3",
+            record_timing=False,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # errors only
+            resources={"metadata": {"path": folder}},
+            on_cell_executed=lambda **_: bar.update(),
+        )
+        try:
+            client.execute(env=environment)
+        except CellExecutionError as error:
+            raise ValueError(f"book/{page}.md stops when it is run with its solutions:\n{error}") from None
+    if failed := failed_checks(content):
+        raise ValueError(f"A solution of book/{page}.md does not pass its check:\n" + "\n".join(failed))
+    return content
+
+
+def failed_checks(content: NotebookNode) -> list[str]:
+    """What the checks in the solutions of an executed notebook have against them."""
+    shown = [
+        output.get("text", "")
+        for cell in content.cells
+        if "solution" in cell.metadata.get("tags", []) and cell.cell_type == "code"
+        for output in cell.outputs
+    ]
+    return [text for text in shown if text.startswith("✗") or "\n✗" in text]
+
+
+def build_site(root: Path, out: Path) -> Path:
+    """Build the site from a copy of the sources without solutions; return its first page.
+
+    The copy stays in `_build`, with the executed pages, so that a second build takes seconds.
+    """
+    copy = root / "_build/without-solutions"
+    for name in SOURCES:
+        old, new = root / name, copy / name
+        if new.is_dir():
+            shutil.rmtree(new)
+        if old.is_dir():
+            shutil.copytree(old, new, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+        elif old.is_file():
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, new)
+    for path in (copy / "book").rglob("*.md"):
+        path.write_text(without_solutions(path.read_text("utf-8")), encoding="utf-8")
+    done = subprocess.run([sys.executable, root.resolve() / "book/_ext/build.py"], cwd=copy, check=False)
+    if done.returncode:
+        raise ValueError("The site without solutions was not built; the reasons stand above.")
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(copy / "_build/html", out)
+    return out / "index.html"
+
+
+# `make notebooks`
 
 
 def main(root: Path) -> None:
-    """Write all notebooks, and remove those whose chapter is gone."""
-    folder, made = root / "book/notebooks", release(root)
-    folder.mkdir(exist_ok=True)
+    """Write the student notebooks of the book, and remove those whose master is gone."""
+    _replace(root / "book/notebooks", notebooks(root))
+
+
+def _replace(folder: Path, made: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.ipynb"):
         if old.name not in made:
             old.unlink()
@@ -354,6 +354,10 @@ def main(root: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path())
+        if len(sys.argv) > 1:  # the solved assignments, not executed, for `make notebooks-check`
+            sheets = [page for page in masters(Path()) if is_assignment(page)]
+            _replace(Path(sys.argv[1]), notebooks(Path(), solved, sheets))
+        else:
+            main(Path())
     except (ValueError, FileNotFoundError) as error:
         sys.exit(str(error))

@@ -30,6 +30,9 @@ def factor(circuit, x):
 def wished_entry(A, way, i, j, value):
     others = [k for k in range(len(way)) if k != j and way[k] != 0]
     out = A.copy()
+    if way[j] == 0:
+        out[i, j] = value  # nobody has to pay
+        return out
     if not others:
         return out * np.nan
     payer = max(others, key=lambda k: abs(way[k]))
@@ -117,6 +120,19 @@ def nearest_to_the_jacobian(circuit, x):
     left = circuit(x) - (J @ way[:, :, None])[:, :, 0]
     square = (way**2).sum(axis=1)[:, None, None]
     return J + np.einsum("ni,nj->nij", left, way) / np.where(square == 0, 1, square)
+
+
+def gene_by_gene(circuit, x):
+    """From rest along one axis after another; where there is no way, the Jacobian."""
+    corner, columns = np.repeat(circuit.rest[None], len(x), axis=0).astype(x.dtype), []
+    for j in range(x.shape[1]):
+        ahead = corner.copy()
+        ahead[:, j] = x[:, j]
+        step = (ahead - corner)[:, j, None]
+        slope = (circuit(ahead) - circuit(corner)) / np.where(step == 0, 1, step)
+        columns.append(np.where(step == 0, circuit.jacobian(corner)[:, :, j], slope))
+        corner = ahead
+    return np.stack(columns, axis=2)
 
 
 def of_the_first_cell(circuit, x):
@@ -357,6 +373,7 @@ WRONG = {
     "factor": [
         (jacobian_at_the_cell, "Jacobian at the cell"),
         (from_zero, "walk must start there"),
+        (gene_by_gene, "as many matrices do"),
         (half_way, "one Jacobian, half-way"),
         (smallest, "holds NaN or inf"),
         (of_the_first_cell, "not the velocity"),
@@ -375,6 +392,8 @@ WRONG = {
         (from_the_right, "transposed"),
         (one_for_all, "matrix of the first"),
         (only_forwards, "sign of the hours"),
+        (by_eigenvectors, "fewer eigenvectors than genes"),
+        (thirty_terms, "fast motion"),
     ],
     "turning-operator": [
         (per_hour, "per hour"),

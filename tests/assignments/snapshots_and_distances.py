@@ -236,8 +236,10 @@ def never(coordinates, x, times, held):
     return 0
 
 
-def looks_at_the_mean(coordinates, x, times, held):
-    return float(np.abs(coordinates(x, times, held).mean(axis=0)).max() > 1e-9)
+def inspects(coordinates, x, times, held):
+    """No experiment: are the training cells centred, uncorrelated and of unit spread?"""
+    z = coordinates(x, times, held)[times != held]
+    return float(not np.allclose(z.T @ z / len(z), np.eye(z.shape[1])) or not np.allclose(z.mean(axis=0), 0))
 
 
 def shuffles(coordinates, x, times, held):
@@ -333,7 +335,7 @@ WRONG = {
         (drawn_lines, "straight lines between cells"),
     ],
     "floor-at": [
-        (halves, "two halves"),
+        (halves, "`half` itself"),
         (linear, "straight line"),
         (root_law, "belongs to a mean"),
         (mean_of_sizes, "harmonic mean"),
@@ -349,6 +351,7 @@ WRONG = {
     "leaks": [
         (compares_all, "honest, and they were convicted"),
         (never, "scaled by all cells"),
+        (inspects, "medians of the training cells, which is honest"),
         (_compared(lambda z: [z.mean(axis=0), z.std(axis=0)]), "axes of these coordinates"),
         (_compared(lambda z: z - z.mean(axis=0)), "centred on all cells"),
     ],
@@ -376,10 +379,10 @@ MUTANTS = {
     "floor-at": [(0, halves_where_equal), (1, mean_of_sizes), (2, never_beyond)],
     "walk-plan": [(0, by_the_list), (1, largest_share), (2, from_the_left)],
     "leaks": [
-        (0, compares_all),
-        (1, _compared(lambda z: z / z.std(axis=0))),
-        (2, _compared(lambda z: [z.mean(axis=0), z.std(axis=0)])),
-        (3, _compared(lambda z: z - z.mean(axis=0))),
+        (0, _compared(lambda z: z / z.std(axis=0))),
+        (1, _compared(lambda z: [z.mean(axis=0), z.std(axis=0)])),
+        (2, _compared(lambda z: z - z.mean(axis=0))),
+        (3, inspects),
     ],
     "disagree": [(0, alone(near)), (1, alone(perfect_first)), (2, tuned_to_eighty)],
     "my-race": [(k, numbers(k, lambda: 9.0)) for k in range(3)],
@@ -519,5 +522,5 @@ def my_race():
     ...  # your code here
 '''
 
-# HALF: 4 + 3 + 7 + 7 + 10 + 4 + 8 in the order of the questions.
-MARKS = {"FULL": ASSIGNMENT.points, "HALF": 43, "NONE": 0}
+# HALF: 4 + 3 + 7 + 7 + 8 + 0 + 4 in the order of the questions.
+MARKS = {"FULL": ASSIGNMENT.points, "HALF": 33, "NONE": 0}

@@ -4,7 +4,13 @@ from importlib import import_module
 
 from ..assignment import Assignment, Question
 
-MODULES = ("snapshots_and_distances", "operators_and_the_proposition", "genes_and_doubt", "your_own_time_course")
+MODULES = (
+    "snapshots_and_distances",
+    "operators_and_the_proposition",
+    "train_and_race",
+    "genes_and_doubt",
+    "your_own_time_course",
+)
 
 
 def _collect() -> dict[str, Assignment]:

@@ -11,7 +11,7 @@ from scipy.linalg import expm
 from ... import linearize
 from ..assignment import Assignment, Line, Question, Variant
 from ..exercise import Exercise, Mistake
-from ..faults import own_numbers
+from ..faults import in_part, own_numbers
 from ..given import Circuit, own_circuit, random_circuit
 
 if TYPE_CHECKING:
@@ -83,6 +83,16 @@ def _moves(values: np.ndarray, inputs: tuple, variant: Variant) -> str | None:
     off = _off(np.einsum("nij,nj->ni", values, x - circuit.rest), circuit(x))
     limit = 1e-3 if x.dtype == np.float32 else 1e-4
     return None if off < limit else f"A (x - rest) is not the velocity: off by {off:.0e} of it."
+
+
+def _is_average(values: np.ndarray, inputs: tuple, variant: Variant) -> str | None:
+    if wrong := _wrong_shape(values, _factor(*inputs).shape, "one matrix for each cell."):
+        return wrong
+    if _off(values, _factor(*inputs)) < 1e-4:
+        return None
+    if wrong := _moves(values, inputs, variant):
+        return wrong
+    return "This gives the velocity, as many matrices do, but it is not the average Jacobian along the straight way."
 
 
 def _is_jacobian(values: np.ndarray, inputs: tuple, variant: Variant) -> str | None:
@@ -161,6 +171,7 @@ FACTOR = Question(
             "entry by entry the average on the way, for one cell of six genes",
             2,
             lambda rng, v: _cells(rng, 6, 1),
+            _is_average,
             hidden=True,
         ),
         Line("float32 costs no more than float32", 2, _in_single, _moves, hidden=True),
@@ -181,8 +192,7 @@ def _wish(rng: np.random.Generator, n_genes: int = 3) -> tuple:
 def _wish_with_zeros(rng: np.random.Generator, variant: Variant) -> tuple:
     A, way, i, j, value = _wish(rng, 5)
     left = (j + 1 + rng.integers(4)) % 5
-    rest = [k for k in range(5) if k not in (j, left)]
-    way[rest] = 0.0
+    way[[k for k in range(5) if k != left and (k != j or rng.random() < 0.3)]] = 0.0  # gene j itself may rest too
     return A, way, i, j, value
 
 
@@ -192,8 +202,10 @@ def _wish_in_vain(rng: np.random.Generator, variant: Variant) -> tuple:
 
 
 def _wished(A: np.ndarray, way: np.ndarray, i: int, j: int, value: float) -> np.ndarray:
-    free = way @ way - way[j] ** 2
-    if not np.delete(way, j).any():
+    free = np.square(np.delete(way, j)).sum()
+    if way[j] == 0:
+        return _set(A, i, j, value)
+    if free == 0:
         return np.full(A.shape, np.nan)
     unit = np.eye(len(way))
     return A + (value - A[i, j]) / free * np.outer(unit[i], way @ way * unit[j] - way[j] * way)
@@ -342,6 +354,10 @@ def _carried(change: Callable) -> Callable:
     return lambda A, rest, x, hours: rest + _act(change(A, hours / 24), x - rest)
 
 
+def _carries(words: str) -> Fault:
+    return in_part(_carry, ..., words)
+
+
 CARRY = Question(
     "carry",
     Exercise(
@@ -397,8 +413,20 @@ CARRY = Question(
     (
         Line("every cell moves with its own matrix, hours into days", 4),
         Line("minus some hours lead back in time", 3, _back),
-        Line("also where the eigenvectors have fallen together", 3, _shear, hidden=True),
-        Line("also where a motion is very fast", 2, _stiff, hidden=True),
+        Line(
+            "also where the eigenvectors have fallen together",
+            3,
+            _shear,
+            _carries("Wrong for a shear, which has fewer eigenvectors than genes: do not go through them. See hint 2."),
+            hidden=True,
+        ),
+        Line(
+            "also where a motion is very fast",
+            2,
+            _stiff,
+            _carries("Wrong for a fast motion: a series or small steps need more terms than you have. See hint 2."),
+            hidden=True,
+        ),
     ),
 )
 
@@ -765,7 +793,7 @@ def _another(values: np.ndarray, inputs: tuple, variant: Variant) -> str | None:
     A = inputs[0]
     if wrong := _wrong_shape(values, A.shape, "one operator."):
         return wrong
-    if np.linalg.norm(values - A) > 0.1 * np.linalg.norm(A):
+    if np.linalg.norm(values - A) > 0.0999 * np.linalg.norm(A):  # exactly a tenth is fine, rounded either way
         return None
     return "This is nearly the same operator: differ from A by at least a tenth of its size."
 

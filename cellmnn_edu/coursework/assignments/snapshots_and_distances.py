@@ -14,7 +14,7 @@ from ...metrics import mmd, noise_floor, wasserstein
 from ..assignment import Assignment, Line, Question, Variant
 from ..exercise import Exercise, Mistake
 from ..faults import in_part, own_numbers
-from ..given import Coordinates, own_snapshots
+from ..given import Coordinates, on_both, own_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,7 +220,7 @@ FLOOR_AT = Question(
         mistakes=(
             Mistake(
                 lambda h, q, n, a, b: h,
-                "This is the distance of two halves, of n / 2 cells each, or a law that starts at n: halves overstate.",
+                "This is `half` itself. It belongs to samples of n / 2 cells; these have n, and their floor is lower.",
             ),
             Mistake(
                 lambda h, q, n, a, b: h * (n / 2 / (2 / (1 / a + 1 / b))) ** 0.5,
@@ -337,7 +337,7 @@ WALK_PLAN = Question(
             ),
             Mistake(
                 lambda b, a, p, u, t0, t1, t: _walk(b, _partners(a, p, u, side="left"), t0, t1, t),
-                "At u = 0 a partner was drawn that gets no sand: see what `side` of np.searchsorted does.",
+                "At u = 0 a partner was drawn that gets no sand. See hint 2: which side of np.searchsorted?",
             ),
             Mistake(
                 lambda b, a, p, u, t0, t1, t: _walk(b, a[: len(b)], t0, t1, t),
@@ -363,10 +363,12 @@ WALK_PLAN = Question(
 # --- leaks -------------------------------------------------------------------------------------------------------
 
 
-def _judged(rng: np.random.Generator, looks: tuple[bool, bool, bool], n_genes: int = 6) -> tuple:
+def _judged(rng: np.random.Generator, *looks: int, robust: bool = False) -> tuple:
+    """Honest coordinates and some that have looked at centre (0), axes (1) or scale (2), and cells to try them on."""
     times = rng.permutation(np.repeat([0.0, 1.0, 2.5], [14, 16, 15]))
-    x = rng.normal(size=(45, n_genes)) * rng.permutation(np.linspace(0.5, 3, n_genes)) + times[:, None]
-    return Coordinates(3, looks), x, times, 1.0
+    x = rng.normal(size=(45, 6)) * rng.permutation(np.linspace(0.5, 3, 6)) + times[:, None]
+    honest, leaky = ((False, False, False), (0 in looks, 1 in looks, 2 in looks))
+    return Coordinates(3, honest, robust), Coordinates(3, leaky, robust), x, times, 1.0
 
 
 def _leaks(coordinates: Callable, x: np.ndarray, times: np.ndarray, held: float) -> float:
@@ -376,26 +378,30 @@ def _leaks(coordinates: Callable, x: np.ndarray, times: np.ndarray, held: float)
     return float(not np.allclose(first, second))
 
 
-def _verdict(expected: float, words: str) -> Fault:
+def _told_apart(words: str, kind: str = "These coordinates are honest") -> Fault:
+    """Honest ones acquitted *and* leaky ones convicted, so that a constant earns nothing."""
+
     def fault(values: np.ndarray, inputs: tuple, variant: Variant) -> str | None:
-        if values.shape != ():
-            return f"Expected one number, 1 or 0, got shape {values.shape}."
-        if values not in (0, 1):
-            return f"Expected 1 for a leak or 0 for none, got {values:g}."
-        return None if values == expected else words
+        if values.shape != (2,):
+            return f"Expected one number for one call, 1 or 0, got shape {values.shape[1:]}."
+        if odd := [value for value in values if value not in (0, 1)]:
+            return f"Expected 1 for a leak or 0 for none, got {odd[0]:g}."
+        if values[0]:
+            return f"{kind}, and they were convicted. Of which cells may the coordinates differ, and of which not?"
+        return None if values[1] else words
 
     return fault
 
 
-def _looking(looks: tuple[bool, bool, bool]) -> Callable:
-    return lambda rng, variant: _judged(rng, looks)
+def _looking(*looks: int, robust: bool = False) -> Callable:
+    return lambda rng, variant: _judged(rng, *looks, robust=robust)
 
 
 LEAKS = Question(
     "leaks",
     Exercise(
         call="leaks(coordinates, x, times, held)",
-        inputs=lambda rng: _judged(rng, (False, False, False)),
+        inputs=lambda rng: _judged(rng, 2),
         truth=_leaks,
         mistakes=(),
         section="Leak 1: a map drawn with the answer",
@@ -404,30 +410,38 @@ LEAKS = Question(
     ),
     (
         Line(
-            "honest coordinates are acquitted",
+            "told apart: honest coordinates, and a scale that has seen the held-out cells",
             4,
-            fault=_verdict(
-                0.0, "These coordinates are honest, and they were convicted. Which cells may differ, and which may not?"
+            fault=_told_apart(
+                "These coordinates were scaled by all cells, held-out ones included, and were acquitted."
             ),
+            through=on_both,
         ),
         Line(
-            "a scale that has seen the held-out cells is convicted",
+            "told apart: honest coordinates, and axes that have seen them",
             4,
-            _looking((False, False, True)),
-            _verdict(1.0, "These coordinates were scaled by all cells, held-out ones included, and were acquitted."),
-        ),
-        Line(
-            "axes that have seen them are convicted",
-            3,
-            _looking((False, True, False)),
-            _verdict(1.0, "The axes of these coordinates were fitted on all cells, and they were acquitted."),
+            _looking(1),
+            _told_apart("The axes of these coordinates were fitted on all cells, and they were acquitted."),
+            on_both,
             hidden=True,
         ),
         Line(
-            "a centre that has seen them is convicted",
+            "told apart: honest coordinates, and a centre that has seen them",
             3,
-            _looking((True, False, False)),
-            _verdict(1.0, "These coordinates were centred on all cells, and they were acquitted."),
+            _looking(0),
+            _told_apart("These coordinates were centred on all cells, and they were acquitted."),
+            on_both,
+            hidden=True,
+        ),
+        Line(
+            "the same for a map that centres and scales by medians",
+            3,
+            _looking(0, 1, 2, robust=True),
+            _told_apart(
+                "These coordinates were centred and scaled by medians of all cells, and they were acquitted.",
+                "These coordinates are centred and scaled by medians of the training cells, which is honest",
+            ),
+            on_both,
             hidden=True,
         ),
     ),
@@ -616,9 +630,9 @@ ASSIGNMENT = Assignment(
     "1",
     "snapshots-and-distances",
     "Snapshots and distances",
-    (WALKED, W1_UNEQUAL, FLOOR_AT, WALK_PLAN, LEAKS, MY_RACE, DISAGREE),
+    (WALKED, W1_UNEQUAL, FLOOR_AT, WALK_PLAN, MY_RACE, LEAKS, DISAGREE),
     {
-        "Answer 1: what the two numbers of a pairing say about cells, and what they do not": 7,
+        "Answer 1: what two photographs say of cells that move: exactly, within bounds, or not at all": 7,
         "Answer 2: the race read beside its floor, and what more cells would buy": 7,
         "Answer 3: a colleague's table of leaky scores, read critically": 8,
     },

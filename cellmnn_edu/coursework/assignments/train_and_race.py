@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from ..assignment import Assignment, Line, Question, Variant
 from ..exercise import Exercise, Mistake
 from ..faults import in_part, own_numbers
-from ..given import own_race, with_other_hidden
+from ..given import each_way, own_race, with_other_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,11 +95,11 @@ MMD_GRADIENT = Exercise(
         ),
         Mistake(
             lambda x, y, s: 2 * _slopes(x, x, s, 1).mean(1) / len(x) - 2 * _slopes(x, y, s, 1).mean(1) / len(x),
-            "The kernel sums the differences of the components; it takes their mean, so that s means the same in any D.",
+            "The kernel sums the differences of the components; take their mean, so that s means the same in any D.",
         ),
         Mistake(
             lambda x, y, s: _pull(x, y, s) * x.shape[1],
-            "A factor 1 / D is missing: the mean over the components is inside the kernel, so the chain rule brings it out.",
+            "A factor 1 / D is missing: the mean over the components is in the exponent; the chain rule brings it out.",
         ),
         Mistake(
             lambda x, y, s: _pull(x, y, s) * s,
@@ -108,7 +108,7 @@ MMD_GRADIENT = Exercise(
         Mistake(_gaussian_pull, "This is the Gaussian kernel, with squares; the loss has absolute differences."),
         Mistake(
             _unbiased_pull,
-            "The first mean leaves the pairs of a cell with itself out; the loss of the paper counts them: divide by n^2.",
+            "The first mean leaves out the pairs of a cell with itself; the paper's loss counts them: divide by n^2.",
         ),
     ),
     section="The pull on a cell",
@@ -243,8 +243,8 @@ PAIR_TABLE = Exercise(
         ),
         Mistake(
             lambda t, h, g: _pairs(t, h, g, power=lambda i, j: j - i - 1),
-            "The hidden time is counted as skipped; gamma counts the *training* snapshots in between, so neighbours of the "
-            "hidden time are neighbours.",
+            "The hidden time is counted as skipped; gamma counts *training* snapshots, so those beside the hidden time "
+            "are neighbours.",
         ),
         Mistake(
             lambda t, h, g: _pairs(t, h, g, power=lambda i, j: (~h[i + 1 : j]).sum() + 1),
@@ -528,8 +528,8 @@ VERDICT = Exercise(
     mistakes=(
         Mistake(
             _INTERVAL_SLIPS[0],
-            "The two methods are treated as independent: seeds that are lucky for both widen the interval. Subtract pair by "
-            "pair first.",
+            "The two methods are treated as independent: seeds that are lucky for both widen the interval. Subtract "
+            "pair by pair first.",
         ),
         Mistake(_INTERVAL_SLIPS[1], "The variances of both methods are added up: subtract pair by pair first."),
         Mistake(_INTERVAL_SLIPS[2], "This is the spread of one difference; the mean of n is surer by the root of n."),
@@ -550,22 +550,27 @@ VERDICT = Exercise(
         ),
         Mistake(
             lambda a, b, floor: np.append(_verdict(a, b, floor)[:3], np.sign((a - b).mean())),
-            "The word follows the mean alone; where the interval holds zero it is 0, and so it is where both means lie within "
-            "the floor.",
+            "The word follows the mean alone; if the interval holds zero, or both means lie in the floor, it is 0.",
         ),
         Mistake(
             lambda a, b, floor: _verdict(a, b, -np.inf),
             "Both means lie within the noise floor: neither can be told from a perfect method, so the word is 0.",
-        ),
-        Mistake(
-            lambda a, b, floor: np.append(_verdict(a, b, floor)[:3], -_verdict(a, b, floor)[3]),
-            "The word is turned round: better, with less W1, is -1.",
         ),
     ),
     section="Luck, and what it is not",
     page=RACE,
     shapes="Four numbers: mean of a - b, the two ends of its interval, and the word -1, 0 or 1.",
 )
+
+
+def _three_inputs(rng: np.random.Generator, variant: Variant) -> tuple:
+    """Scores a, b, c: a is better than b, and a and c cannot be told apart."""
+    for _ in range(500):
+        a, b, floor = _verdict_inputs(rng, kind="better")
+        c = a + 0.03 * rng.normal(size=len(a))
+        if _verdict(a, c, floor)[3] == 0:
+            break
+    return a, b, c, floor
 
 
 def _within_floor(rng: np.random.Generator, variant: Variant) -> tuple:
@@ -580,7 +585,7 @@ def _one_within(rng: np.random.Generator, variant: Variant) -> tuple:
     return a, np.full(n, a[0] + float(rng.choice([-0.125, 0.125]))), 0.25
 
 
-# 7. My race
+# 7. My runs
 
 
 @lru_cache(maxsize=64)
@@ -626,7 +631,7 @@ _SCALE_SLIPS = {
     "The floor stands first; the order is still, lines, floor.": _padded(
         lambda variant: _scale_of(variant)[[2, 3, 0, 1]]
     ),
-    "These were measured in coordinates fitted on all times: the scaling leak. Use hold_out, or leave_one_out.": _padded(
+    "These were measured in coordinates fitted on all times, the scaling leak: use leave_one_out.": _padded(
         _leaky_scale
     ),
 }
@@ -678,8 +683,8 @@ def _nothing(rng: np.random.Generator, variant: Variant | None = None) -> tuple:
     return ()
 
 
-MY_RACE = Exercise(
-    call="my_race()",
+MY_RUNS = Exercise(
+    call="my_runs()",
     inputs=_nothing,
     truth=lambda: np.zeros(17),
     mistakes=(),
@@ -797,14 +802,20 @@ ASSIGNMENT = Assignment(
                     4,
                     fault=in_part(_verdict, np.s_[:3], "The difference or its interval is off."),
                 ),
-                Line("the word", 3, fault=in_part(_verdict, np.s_[3], "The word is wrong.")),
+                Line(
+                    "the word: better, worse, or open",
+                    3,
+                    _three_inputs,
+                    in_part(lambda *inputs: each_way(_verdict, *inputs), np.s_[:, 3], "The word is wrong."),
+                    each_way,
+                ),
                 Line("both within the floor", 2, _within_floor, hidden=True),
                 Line("the same lead in every seed", 2, _one_within, hidden=True),
             ),
         ),
         Question(
-            "my_race",
-            MY_RACE,
+            "my_runs",
+            MY_RUNS,
             (
                 Line(
                     "where the scale begins, and straight lines",
