@@ -33,6 +33,7 @@ RECALL = (
     "*This is a recall copy: the headings, formulas and code of {home}, and none of its words. "
     "Say aloud what belongs between them; where you cannot, open the page and read.*"
 )
+CHECK = re.compile(r"""^check\(["']([\w-]+)["'], *(\w+)""", re.M)
 # What the site is built from.
 SOURCES = ["book", "cellmnn_edu", "data", "_config.yml", "constraints.txt", "pyproject.toml"]
 
@@ -299,14 +300,18 @@ def execute(content: NotebookNode, page: str) -> NotebookNode:
 
 
 def failed_checks(content: NotebookNode) -> list[str]:
-    """What the checks in the solutions of an executed notebook have against them."""
-    shown = [
-        output.get("text", "")
+    """What the checks in the solutions of an executed notebook have against them.
+
+    A solution may also show what is said of a wrong answer, of another name: ``check("my-map", leaky)``.
+    """
+    return [
+        output.text
         for cell in content.cells
-        if "solution" in cell.metadata.get("tags", []) and cell.cell_type == "code"
+        if cell.cell_type == "code" and "solution" in cell.metadata.get("tags", [])
+        if any(name.replace("-", "_") == answer for name, answer in CHECK.findall(cell.source))
         for output in cell.outputs
+        if re.search("^✗", output.get("text", ""), re.M)
     ]
-    return [text for text in shown if text.startswith("✗") or "\n✗" in text]
 
 
 def build_site(root: Path, out: Path) -> Path:
