@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 SETUP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format gpu-check notebooks notebooks-check address constraints serve clean
+.PHONY: help setup book test lint format gpu-check notebooks notebooks-check colab-check address constraints serve clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ book: $(SETUP)  ## execute every chapter and build the site; says where to open 
 	@$(PY) book/_ext/build.py
 
 test: book  ## run all tests, on the current site
-	@$(PY) -m pytest -n 2; status=$$?; $(PY) tests/browser.py; exit $$status
+	@$(PY) -m pytest -n 2 --dist worksteal; status=$$?; $(PY) tests/browser.py; exit $$status
 
 lint: $(SETUP)  ## check style and formatting
 	$(PY) -m ruff check .
@@ -46,11 +46,17 @@ format: $(SETUP)  ## mend style and formatting
 gpu-check: $(SETUP)  ## compare a GPU with the CPU and store the result; says so where there is no GPU
 	@$(VENV)/bin/cellmnn-edu gpu-check
 
-notebooks: $(SETUP)  ## make the student notebooks again from the chapters
+notebooks: $(SETUP)  ## make the student notebooks again from the chapters and assignments, and the guide's table
 	$(PY) -m cellmnn_edu.coursework.release
+	$(PY) -m cellmnn_edu.coursework.coverage
 
-notebooks-check: $(SETUP)  ## run each student notebook alone, in an empty folder, without a network
-	$(PY) tests/run_notebook.py book/notebooks/*.ipynb
+# The solutions of the chapters run in `make book`; those of the assignments run here.
+notebooks-check: $(SETUP)  ## run each student notebook, and solved assignment, alone and without a network
+	$(PY) -m cellmnn_edu.coursework.release _build/solved
+	$(PY) tests/run_notebook.py book/notebooks/*.ipynb $$(find _build/solved -name '*.ipynb' | sort)
+
+colab-check: $(SETUP)  ## the same with Google Colab's packages and a wheel of this tree (needs the package index)
+	$(PY) tests/colab_check.py
 
 address: $(SETUP)  ## carry the address in _config.yml to every file that names it
 	$(PY) -m cellmnn_edu.coursework.address

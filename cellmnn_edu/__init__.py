@@ -16,7 +16,7 @@ from .model import CellMNN
 from .snapshots import HeldOut, Snapshots
 from .training import History, fit
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "CellMNN",

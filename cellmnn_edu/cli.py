@@ -1,8 +1,9 @@
-"""The command line: `cellmnn-edu doctor | speed | gpu-check | benchmark | reproduce`."""
+"""The command line: `cellmnn-edu doctor | speed | gpu-check | benchmark | reproduce | release | grade`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def doctor() -> str:
+def doctor(times: str = "") -> str:
     """Print and return one line about this installation.
+
+    Parameters
+    ----------
+    times : str
+        How long the page at hand takes, for its set-up cell.
 
     Returns
     -------
     str
-        Version, PyTorch, the device that training would take, and whether the shipped data are intact.
+        Version, PyTorch, the device that training would take, whether the shipped data are intact, and `times`.
     """
     import torch
 
@@ -29,7 +35,8 @@ def doctor() -> str:
         data = "data ok" if datasets.verify() else "data damaged"
     except ValueError as error:
         data = str(error)
-    line = f"cellmnn-edu {__version__} | torch {torch.__version__} | {pick_device()} | {data}"
+    parts = [f"cellmnn-edu {__version__}", f"torch {torch.__version__}", str(pick_device()), data, times]
+    line = " | ".join(filter(None, parts))
     print(line)
     return line
 
@@ -118,6 +125,70 @@ def timings(what: str, dims: list[int], n_times: list[int], seconds: float | Non
     return speed.step_report((speed.step_parts if what == "parts" else speed.cells_speed)(**given))
 
 
+def grade(
+    folder: Path | None,
+    assignment: str,
+    out: Path | None,
+    salt: str | None = None,
+    salt_file: Path | None = None,
+    n_jobs: int = 2,
+    unsafe: bool = False,
+    one: bool = False,
+    gradescope_results: Path | None = None,
+    pack_gradescope: Path | None = None,
+    otter_tests: Path | None = None,
+) -> None:
+    """Mark submissions, write the marks, and print where they are.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Of the submissions: ``<id>.ipynb``, or a folder ``<id>`` for each student. Not needed for packing.
+    assignment : str
+        Its number, or "capstone".
+    out : Path or None
+        Folder of the results. Not needed for packing.
+    salt, salt_file
+        The secret of the random inputs, or a file with it. Without both the variable CELLMNN_EDU_SALT holds it.
+    n_jobs, unsafe, one
+        As in `coursework.grading.marks.grade_folder`.
+    gradescope_results : Path, optional
+        With `one`: where Gradescope wants its results.json.
+    pack_gradescope : Path, optional
+        Mark nothing; write the zip that makes Gradescope mark.
+    otter_tests : Path, optional
+        Mark nothing; write tests for otter-grader into this folder.
+    """
+    from .coursework.assignments import ASSIGNMENTS
+    from .coursework.grading import marks, otter, report
+
+    if assignment not in ASSIGNMENTS:
+        raise ValueError(f"Expected one of the assignments {', '.join(ASSIGNMENTS)}; got {assignment!r}.")
+    asked, secret = ASSIGNMENTS[assignment], salt or os.environ.get("CELLMNN_EDU_SALT", "")
+    if salt_file is not None:
+        secret = salt_file.read_text("utf-8").strip()
+    if not secret:
+        raise ValueError("Expected a salt: give --salt-file, --salt or the variable CELLMNN_EDU_SALT.")
+    if otter_tests is not None:
+        files = otter.write_tests(asked, secret, otter_tests)
+        print(f"{len(files)} test files for `otter generate -t {otter_tests}`. They hold the salt: keep them back.")
+        return
+    if pack_gradescope is not None:
+        report.pack_gradescope(asked, secret, pack_gradescope, unsafe)
+        print(f"{pack_gradescope} makes Gradescope grade. It holds the salt: keep it from students.")
+        return
+    if folder is None or out is None:
+        raise ValueError("Expected the folder of the submissions, and -o with a folder for the results.")
+    found = marks.grade_folder(folder, asked, secret, out, n_jobs, unsafe, one)
+    report.write(found, asked, out)
+    if gradescope_results is not None:
+        gradescope_results.write_text(report.gradescope(found[0]), encoding="utf-8")
+    average = sum(one.earned for one in found) / len(found)
+    flagged = sum(bool(one.flags or one.others) for one in found)
+    print(f"{len(found)} submissions, {average:.1f} of {asked.points} points on average, {flagged} with a flag.")
+    print(f"Marks: {out / 'marks.csv'}; pages: {out / 'index.html'}, {out / 'html'}; Gradescope: {out / 'gradescope'}.")
+
+
 def _snapshots(data: str, time_key: str, use_rep: str | None, n_components: int | None) -> Snapshots:
     if data == "guo":
         adata = datasets.guo2010(repair=True)
@@ -145,13 +216,19 @@ def main() -> None:
             print(speed.gpu_report(found))
         elif command == "benchmark":
             benchmark(**chosen)
+        elif command == "release":
+            from .coursework.release import release
+
+            release(**chosen)
+        elif command == "grade":
+            grade(**chosen)
         elif chosen.pop("confirm") or chosen["against"] is not None:
             entry = results.confirm(**chosen)
             print(f"{entry['rows']} rows agree; largest relative difference {entry['largest_difference']:g}.")
         else:
             chosen.pop("against")
-            print(results.reproduce(**chosen).to_string(index=False))
-    except (ValueError, OSError, RowsFailed, ImportError) as error:
+            print(results.reproduce(**chosen).to_string(index=False, max_colwidth=40))
+    except (ValueError, OSError, RowsFailed, ImportError, RuntimeError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt as interruption:
         parser.exit(130, f"{interruption or 'Interrupted.'}\n")
@@ -184,7 +261,29 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--folder", type=Path, default=Path("data/results"), help="default: data/results")
     again.add_argument("--confirm", action="store_true", help="only show that one row of each way is still the same")
     again.add_argument("--against", type=Path, help="--confirm: a checkout of the code that made the result")
+    give = commands.add_parser("release", help="student, recall and solved notebooks, in a checkout of the book")
+    give.add_argument("name", help="slug of a chapter, number of an assignment, or all")
+    give.add_argument("-o", "--out", type=Path, required=True, help="folder")
+    give.add_argument("--site", action="store_true", help="also the site without solutions")
+    give.add_argument("--students", type=Path, help="CSV file with a column student: one notebook for each")
+    give.add_argument("--term", help="word of the term, written into the assignments")
+    _grade_options(commands.add_parser("grade", help="mark the submissions of an assignment; goes on where it stopped"))
     for grid in (race, again):
         grid.add_argument("--n-jobs", type=int, default=1, help="processes, one thread each (default: 1)")
         grid.add_argument("--cluster", help="address of a Dask scheduler, tcp://host:port, which gets the rows instead")
     return parser
+
+
+def _grade_options(marking: argparse.ArgumentParser) -> None:
+    marking.add_argument("folder", type=Path, nargs="?", help="<id>.ipynb files, or a folder <id> for each student")
+    marking.add_argument("--assignment", required=True, metavar="N", help="1 to 4, or capstone")
+    secret = "; others on this machine can read a command line, so a file or the variable CELLMNN_EDU_SALT is safer"
+    marking.add_argument("--salt", help=f"secret that seeds the random inputs{secret}")
+    marking.add_argument("--salt-file", type=Path, help="file that holds the salt")
+    marking.add_argument("-o", "--out", type=Path, help="folder for the results")
+    marking.add_argument("--n-jobs", type=int, default=2, help="submissions side by side (default: 2)")
+    marking.add_argument("--unsafe", action="store_true", help="also where this system cannot isolate students' code")
+    marking.add_argument("--one", action="store_true", help="the folder is a single submission")
+    marking.add_argument("--gradescope-results", type=Path, help="--one: also write Gradescope's results.json here")
+    marking.add_argument("--pack-gradescope", type=Path, metavar="ZIP", help="only write Gradescope's autograder zip")
+    marking.add_argument("--otter-tests", type=Path, metavar="FOLDER", help="only write tests for otter-grader")

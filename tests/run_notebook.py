@@ -80,6 +80,11 @@ def run(notebook: Path) -> str:
             return str(error)
         if left := sorted(path.name for path in Path(folder).iterdir()):
             return f"it left files behind: {', '.join(left)}"
+    if any("solution" in cell.metadata.get("tags", []) for cell in content.cells):
+        from cellmnn_edu.coursework.release import failed_checks
+
+        if failed := failed_checks(content):
+            return f"a solution does not pass its check: {' '.join(failed)}"
     noise = [
         line
         for cell in content.cells

@@ -1,25 +1,23 @@
-"""The student notebooks: in step with the chapters, plain Markdown, no solutions, and they run."""
+"""The notebooks made from chapters and assignments: in step with them, plain Markdown, no solutions, and they run."""
 
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 
-from cellmnn_edu.coursework import release
+from cellmnn_edu.coursework import markdown, release
 
 ROOT = Path(__file__).parents[1]
-CHAPTERS = sorted((ROOT / "book/chapters").glob("*.md"))
+PAGES = release.masters(ROOT)
 NOTEBOOKS = sorted((ROOT / "book/notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="module")
 def book():
-    return release.read_book(ROOT)
+    return markdown.read_book(ROOT)
 
 
 @pytest.fixture
@@ -35,19 +33,19 @@ def small(tmp_path):
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    return release.read_book(tmp_path)
+    return markdown.read_book(tmp_path)
 
 
-def plain(text: str, book: release.Book) -> str:
-    """The Markdown of a chapter, all cells together."""
-    return "\n\n".join(source for kind, source in release.Chapter(text, "chapters/a", book).cells)
+def plain(text: str, book: markdown.Book, page: str = "chapters/a", solutions: bool = False) -> str:
+    """The Markdown of a page, all cells together."""
+    return "\n\n".join(cell.source for cell in markdown.Reader(text, page, book, solutions).cells)
 
 
 SITE = "https://lab.github.io/course"
 
 
 @pytest.mark.parametrize(
-    ("myst", "markdown"),
+    ("myst", "expected"),
     [
         ("---\nkernelspec: {}\n---\n\nText.", "Text."),
         ("% a comment\n(label)=\nText.", "Text."),
@@ -96,8 +94,8 @@ SITE = "https://lab.github.io/course"
          "<details><summary>More</summary>\n\nText.\n\n</details>"),
     ],
 )  # fmt: skip
-def test_myst_becomes_plain_markdown(myst, markdown, small):
-    assert plain(myst, small) == markdown
+def test_myst_becomes_plain_markdown(myst, expected, small):
+    assert plain(myst, small) == expected
 
 
 @pytest.mark.parametrize(
@@ -127,26 +125,78 @@ def test_what_is_not_known_is_refused_with_its_place(myst, message, small):
         plain(myst, small)
 
 
+SOLVED = """\
+```{exercise} A
+Do.
+```
+
+```{code-cell}
+stub
+```
+
+```{solution-start} e
+```
+Why.
+
+```{code-cell}
+answer
+```
+
+So.
+```{solution-end}
+```
+
+On.
+"""
+
+
+def test_the_solved_notebook_has_the_solutions_and_marks_them(small):
+    cells = markdown.Reader(SOLVED, "chapters/a", small, solutions=True).cells
+    assert [tuple(cell) for cell in cells] == [
+        ("markdown", "### Exercise 1 (A)\n\nDo.", False),
+        ("code", "stub", False),
+        ("markdown", "#### Solution\n\nWhy.", True),
+        ("code", "answer", True),
+        ("markdown", "So.", True),
+        ("markdown", "On.", False),
+    ]
+    folded = "a\n\n```{solution} e\n:class: dropdown\n{term}`secret`\n```\n\nb"
+    assert plain(folded, small, solutions=True) == "a\n\n#### Solution\n\nsecret\n\nb"
+
+
+def test_exercises_without_a_number_are_not_counted(small):
+    text = "```{exercise} A\n:nonumber:\nDo.\n```\n\n```{exercise}\nB\n```"
+    assert plain(text, small) == "### Exercise (A)\n\nDo.\n\n### Exercise 1\n\nB"
+    assert plain(text, small, "assignments/a") == "### Exercise (A)\n\nDo.\n\n### Exercise\n\nB"
+
+
 def test_exercises_are_numbered_through_the_book_as_on_the_site(tmp_path):
     (tmp_path / "book/chapters").mkdir(parents=True)
     (tmp_path / "book/_toc.yml").write_text("parts:\n- chapters:\n  - file: chapters/b\n  - file: chapters/a\n")
     for name, count in (("a", 1), ("b", 2)):
         (tmp_path / f"book/chapters/{name}.md").write_text(f"# {name}\n\n" + "```{exercise}\nDo.\n```\n\n" * count)
-    assert release._exercises_before(tmp_path) == {"chapters/b": 0, "chapters/a": 2}
-    assert release._exercises_before(tmp_path / "book") == {}
+    assert markdown._exercises_before(tmp_path) == {"chapters/b": 0, "chapters/a": 2}
+    assert markdown._exercises_before(tmp_path / "book") == {}
 
 
 def test_headings_exercises_and_code_begin_cells(small):
     text = "# A\n\na\n\n## B\n\nb\n\n```{code-cell}\n1\n```\n\nc\n\n```{exercise}\nd\n```\n"
-    cells = release.Chapter(text, "chapters/a", small).cells
-    assert [kind for kind, _ in cells] == ["markdown", "markdown", "code", "markdown", "markdown"]
+    cells = markdown.Reader(text, "chapters/a", small).cells
+    assert [cell.kind for cell in cells] == ["markdown", "markdown", "code", "markdown", "markdown"]
 
 
-def test_committed_notebooks_are_what_the_chapters_give():
-    made = release.release(ROOT)
+def test_committed_notebooks_are_what_the_masters_give():
+    made = release.notebooks(ROOT)
     assert {path.name for path in NOTEBOOKS} == set(made), "run `make notebooks`"
     for path in NOTEBOOKS:
         assert path.read_text("utf-8") == made[path.name], f"{path.name} is not in step; run `make notebooks`"
+
+
+def no_raw_markup(text: str) -> None:
+    """No directive, role, label, comment or option of MyST stands in a Markdown cell."""
+    rest = re.sub(r"```.*?```|`[^`\n]+`", "", text, flags=re.S)
+    for raw in (r"\{[a-z:-]+\}`", r"^\s*:{3,}", r"^\([\w-]+\)=", r"^%", r"^:[a-z-]+:", r"`{3,}\{", r"\]\(#"):
+        assert not re.search(raw, rest, re.M), f"raw MyST ({raw}):\n{text}"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -160,67 +210,71 @@ def test_notebook_is_clean(path):
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
-            continue
-        text = re.sub(r"```.*?```|`[^`\n]+`", "", cell.source, flags=re.S)
-        for raw in (r"\{[a-z:-]+\}`", r"^\s*:{3,}", r"^\([\w-]+\)=", r"^%", r"^:[a-z-]+:", r"`{3,}\{"):
-            assert not re.search(raw, text, re.M), f"raw MyST ({raw}) in {path.name}:\n{cell.source}"
+        else:
+            no_raw_markup(cell.source)
 
 
-def solutions(text: str) -> list[str]:
-    """Lines that stand in a solution and nowhere else in the chapter."""
-    gated = r"^`{3,}\{solution-start\}.*?^`{3,}\{solution-end\}\n`{3,}$"
-    inside = re.findall(rf"{gated}|^(?P<f>`{{3,}}|:{{3,}})\{{solution\}}.*?^(?P=f)$", text, re.M | re.S)
-    blocks = [
-        m[0] for m in re.finditer(rf"{gated}|^(?P<f>`{{3,}}|:{{3,}})\{{solution\}}.*?^(?P=f)$", text, re.M | re.S)
-    ]
-    assert len(inside) == len(blocks) == text.count("{solution}") + text.count("{solution-start}")
-    rest = text
-    for block in blocks:
-        rest = rest.replace(block, "")
+SOLUTION = re.compile(
+    r"^`{3,}\{solution-start\}.*?^`{3,}\{solution-end\}\n`{3,}$|^(?P<f>`{3,}|:{3,})\{solution\}.*?^(?P=f)$", re.M | re.S
+)
+
+
+def solutions(text: str) -> tuple[list[str], list[str]]:
+    """Code of the solutions, and the lines that stand in a solution and nowhere else on the page."""
+    blocks = [found[0] for found in SOLUTION.finditer(text)]
+    assert len(blocks) == text.count("{solution}") + text.count("{solution-start}")
+    assert len(blocks) >= text.count("{exercise}"), "every exercise has a solution"
+    rest = SOLUTION.sub("", text)
     lines = {line.strip() for block in blocks for line in block.split("\n")[2:]}
-    return sorted(line for line in lines if len(line) > 12 and "{" not in line and line not in rest)
+    own = sorted(line for line in lines if len(line) > 12 and "{" not in line and line not in rest)
+    code = [code for block in blocks for code in re.findall(r"^```\{code-cell\}.*?\n(.+?)\n```$", block, re.M | re.S)]
+    return code, own
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_no_solution_is_given_away(path):
-    notebook = (ROOT / "book/notebooks" / f"{path.stem}.ipynb").read_text("utf-8")
-    sources = "\n".join("".join(cell["source"]) for cell in json.loads(notebook)["cells"])
-    secret = solutions(path.read_text("utf-8"))
-    assert secret, "a chapter has solutions; has this test lost sight of them?"
-    assert [line for line in secret if line in sources] == []
+@pytest.mark.parametrize("make", [release.student, release.recall])
+@pytest.mark.parametrize("page", PAGES)
+def test_no_solution_is_given_away_to_students(page, make, book):
+    text = (ROOT / f"book/{page}.md").read_text("utf-8")
+    cells = make(text, page, book)
+    sources = "\n".join(cell.source for cell in cells)
+    code, own = solutions(text)
+    assert code, "a page has solutions; has this test lost sight of them?"
+    assert own
+    assert [line for line in own if line in sources] == []
+    assert [one for one in code if one in sources] == []
+    assert not any(cell.solution for cell in cells)
 
 
-def setup_cell(book) -> str:
-    return json.loads(release.notebook("# A\n", "chapters/a", book))["cells"][1]["source"]
+@pytest.mark.parametrize("page", PAGES)
+def test_recall_copy_has_the_code_of_the_student_copy_and_no_prose(page, book):
+    text = (ROOT / f"book/{page}.md").read_text("utf-8")
+    student, (home, *cells) = release.student(text, page, book), release.recall(text, page, book)
+    assert [cell for cell in cells if cell.kind == "code"] == [cell for cell in student if cell.kind == "code"]
+    assert "recall copy" in home.source
+    for cell in cells:
+        if cell.kind == "markdown":
+            no_raw_markup(cell.source)
+            rest = re.sub(r"\$\$.*?\$\$", "", cell.source, flags=re.S)
+            assert [line for line in rest.split("\n") if line and not line.startswith("#")] == []
+    assert headings(cells) == headings(student)
 
 
-def test_set_up_does_nothing_outside_colab(small, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
-    monkeypatch.setattr(subprocess, "run", lambda *args, **options: pytest.fail("installed something"))
-    exec("".join(setup_cell(small)), {})
-    assert capsys.readouterr().out == ""
+def headings(cells: list[markdown.Cell]) -> list[str]:
+    prose = [re.sub(r"```.*?```", "", cell.source, flags=re.S) for cell in cells if cell.kind == "markdown"]
+    return re.findall(r"^#+ .+", "\n".join(prose), re.M)
 
 
-@pytest.mark.parametrize("status", [0, 1])
-def test_set_up_in_colab_installs_the_tag_or_says_what_went_wrong(small, monkeypatch, capsys, status):
-    called = []
-    doctor = SimpleNamespace(doctor=lambda: print("cellmnn-edu | data ok"))
-    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "cellmnn_edu.cli", doctor)
-    monkeypatch.setattr("cellmnn_edu.cli", doctor, raising=False)
-    done = SimpleNamespace(returncode=status, stderr="ERROR: no route")
-    monkeypatch.setattr(subprocess, "run", lambda command, **options: called.append(command) or done)
-    exec("".join(setup_cell(small)), {})
-    assert called[0][1:] == [
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "cellmnn-edu @ git+https://github.com/lab/course@v1.2.3",
-    ]
-    out = capsys.readouterr().out
-    assert ("data ok" in out) == (status == 0)
-    assert ("could not be installed. Check the connection" in out) == (status == 1)
+@pytest.mark.parametrize("page", PAGES)
+def test_solved_notebook_has_every_solution(page, book):
+    text = (ROOT / f"book/{page}.md").read_text("utf-8")
+    cells = release.solved(text, page, book)
+    made = "\n".join(cell.source for cell in cells if cell.solution and cell.kind == "code")
+    code, _ = solutions(text)
+    for one in code:
+        assert re.sub(r"\A(---\n.*?\n---\n|(:[\w-]+:.*\n)+)", "", one, flags=re.S).strip("\n") in made
+    for cell in cells:
+        if cell.kind == "markdown":
+            no_raw_markup(cell.source)
 
 
 def run_alone(*notebooks: Path) -> subprocess.CompletedProcess:
@@ -240,12 +294,13 @@ def test_the_shortest_notebook_runs_alone_without_a_network():
         ("import socket; socket.create_connection(('1.1.1.1', 53), timeout=3)", "OSError"),
         ("open('left.txt', 'w').close()", "left files behind: left.txt"),
         ("import sys; print('noise', file=sys.stderr)", "wrote to stderr"),
+        ("a = '✗ too large'\ncheck = lambda name, answer: print(answer)\ncheck('a', a)", "its check: ✗ too large"),
     ],
 )
 def test_the_check_of_notebooks_can_fail(tmp_path, monkeypatch, code, trouble, unshare):
     if not unshare:
         monkeypatch.setenv("PATH", "")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code, metadata={"tags": ["solution"]})])
     nbformat.write(notebook, tmp_path / "bad.ipynb")
     done = run_alone(tmp_path / "bad.ipynb")
     assert done.returncode == 1

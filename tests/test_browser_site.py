@@ -12,6 +12,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from cellmnn_edu.coursework import address, release
+from cellmnn_edu.coursework.markdown import without_solutions
+
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "_build/html"
 PAGES = sorted(name for path in SITE.rglob("*.html") if (name := path.relative_to(SITE).as_posix())[0] != "_")
@@ -53,7 +56,7 @@ def open_page(browser, page: str) -> None:
 
 def test_every_page_of_the_sources_was_built():
     assert {"index.html", "search.html", "genindex.html", "reference/api.html"} <= set(PAGES)
-    assert {f"chapters/{name}.html" for name in CHAPTERS} <= set(PAGES)
+    assert {f"{page}.html" for page in release.masters(ROOT)} <= set(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -214,17 +217,27 @@ def test_folded_hints_and_solutions_open(browser, name):
         WebDriverWait(browser, 3).until(lambda _, body=body: body.is_displayed(), "a click opens it")
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_buttons_lead_to_files_of_the_project(browser, name):
-    open_page(browser, f"chapters/{name}.html")
+@pytest.mark.parametrize("page", release.masters(ROOT))
+def test_buttons_lead_to_files_of_the_project(browser, page):
+    open_page(browser, f"{page}.html")
     links = [link.get_attribute("href") or "" for link in browser.find_elements(By.CSS_SELECTOR, "a")]
     (colab,) = {link for link in links if "colab.research" in link}
-    assert unquote(urlparse(colab).path).split("/blob/main/")[1] == f"book/notebooks/{name}.ipynb"
-    assert (ROOT / f"book/notebooks/{name}.ipynb").is_file()
-    assert [link for link in links if link.endswith(f"/edit/main/book/chapters/{name}.md")]
+    notebook = f"book/notebooks/{release.stem(page)}.ipynb"
+    assert unquote(urlparse(colab).path).split("/blob/main/")[1] == notebook
+    assert (ROOT / notebook).is_file()
+    assert [link for link in links if link.endswith(f"/edit/main/book/{page}.md")]
     (download,) = {link for link in links if link.endswith(".ipynb") and link.startswith("file:")}
     copy = Path(unquote(urlparse(download).path))
-    assert copy.read_bytes() == (ROOT / f"book/notebooks/{name}.ipynb").read_bytes(), "no solutions in the download"
+    assert copy.read_bytes() == (ROOT / notebook).read_bytes(), "no solutions in the download"
+
+
+@pytest.mark.parametrize("page", [page for page in release.masters(ROOT) if release.is_assignment(page)])
+def test_no_file_of_the_site_solves_an_assignment(browser, page):
+    cut = without_solutions((ROOT / f"book/{page}.md").read_text("utf-8"))
+    assert (SITE / f"_sources/{page}.md").read_text("utf-8") == cut
+    open_page(browser, f"{page}.html")
+    assert browser.find_elements(By.CSS_SELECTOR, ".exercise")
+    assert browser.find_elements(By.CSS_SELECTOR, ".solution") == []
 
 
 def test_every_link_within_the_site_leads_somewhere():
@@ -246,14 +259,12 @@ def test_every_link_within_the_site_leads_somewhere():
     assert broken == []
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_links_of_the_notebook_lead_to_the_site(browser, name):
-    from cellmnn_edu.coursework import address
-
+@pytest.mark.parametrize("page", release.masters(ROOT))
+def test_links_of_the_notebook_lead_to_the_site(browser, page):
     site = address.site(address.repository(ROOT))
-    text = (ROOT / f"book/notebooks/{name}.ipynb").read_text("utf-8")
+    text = (ROOT / f"book/notebooks/{release.stem(page)}.ipynb").read_text("utf-8")
     links = re.findall(re.escape(site) + r"/([\w./-]+\.html)(?:#([^)\s\"]+))?\)", text)
     assert links
-    for page, anchor in links:
-        assert (SITE / page).is_file(), page
-        assert not anchor or f'id="{anchor}"' in (SITE / page).read_text("utf-8"), f"{page}#{anchor}"
+    for target, anchor in links:
+        assert (SITE / target).is_file(), target
+        assert not anchor or f'id="{anchor}"' in (SITE / target).read_text("utf-8"), f"{target}#{anchor}"

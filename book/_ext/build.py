@@ -4,6 +4,8 @@ jupyter-cache keys on the code of a chapter alone, and Sphinx on its text alone:
 or of the data both would show OLD results. So two keys lie beside the site: `results` covers everything a
 chapter's output depends on, `site` covers everything on the page. A new `results` key throws away every
 executed chapter; the same `site` key means that there is nothing to do. With CI=true a build starts cold.
+
+The assignments are executed without their solutions, as the site shows them (book/_ext/assignments.py).
 """
 
 import hashlib
@@ -16,20 +18,29 @@ import time
 from pathlib import Path
 
 RESULTS = ["cellmnn_edu", "data", "book/_ext", "_config.yml", "constraints.txt", "pyproject.toml"]
-SITE = ["book"]
+SITE = ["book", "cellmnn_edu"]
+# Of these the pages depend, but no output of a chapter.
+NO_RESULTS = {
+    f"cellmnn_edu/coursework/{name}"
+    for name in ("address.py", "coverage.py", "run_times.py", "release.py", "markdown.py", "colab.py", "grading")
+}
+# What a build leaves in _build; other things lie there too.
+BUILT = ["html", ".doctrees", ".jupyter_cache", "jupyter_execute", "assignments"]
 IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 
 
-def key(root: Path, names: list[str]) -> str:
-    """Hash of the names and contents of all files below `names`, and of the interpreter."""
+def key(root: Path, names: list[str], without: set[str] = frozenset()) -> str:
+    """Hash of the names and contents of all files below `names` but those `without`, and of the interpreter."""
     digest = hashlib.sha256(f"{platform.python_version()} {platform.platform()}".encode())
     for name in names:
         top = root / name
         files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
         for path in files:
-            if not IGNORED & set(path.parts):
+            named = path.relative_to(root)
+            left_out = without & {parent.as_posix() for parent in (named, *named.parents)}
+            if not IGNORED & set(path.parts) and not left_out:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
-                digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+                digest.update(f"{named.as_posix()} {content}\n".encode())
     return digest.hexdigest()
 
 
@@ -42,10 +53,11 @@ def execute_in_parallel(root: Path, environment: dict[str, str]) -> None:
     """Run the chapters that are not in the cache, one on each core; Sphinx would run them one after the other.
 
     jcache does not fail when a chapter does. The build that follows runs such a chapter again and says why.
+    The cache goes by the code, so a copy of an assignment without solutions serves the page that is cut in Sphinx.
     """
     jcache = Path(sys.executable).parent / "jcache"
     environment = environment | {"JUPYTERCACHE": str(root / "_build" / ".jupyter_cache")}
-    chapters = sorted(str(path) for path in (root / "book" / "chapters").glob("*.md"))
+    chapters = sorted(str(path) for path in (root / "book" / "chapters").glob("*.md")) + cut_assignments(root)
     add = ["notebook", "add", "--reader", "myst_nb_md", *chapters]
     execute = ["project", "execute", "--executor", "temp-parallel", "--timeout", "300"]
     if chapters:  # it asks before it makes a new cache
@@ -55,18 +67,33 @@ def execute_in_parallel(root: Path, environment: dict[str, str]) -> None:
         subprocess.run([jcache, *execute], cwd=root, env=environment, check=False)
 
 
+def cut_assignments(root: Path) -> list[str]:
+    """Copy the assignments without their solutions to where they can be executed."""
+    masters = sorted((root / "book" / "assignments").glob("*.md"))
+    if not masters:
+        return []
+    from cellmnn_edu.coursework.markdown import without_solutions
+
+    folder = root / "_build" / "assignments"
+    folder.mkdir(exist_ok=True)
+    for master in masters:
+        (folder / master.name).write_text(without_solutions(master.read_text("utf-8")), encoding="utf-8")
+    return [str(folder / master.name) for master in masters]
+
+
 def build(root: Path) -> int:
     """Build the site below `root/_build/html`; return the exit status."""
     out, start = root / "_build", time.monotonic()
     index = out / "html" / "index.html"
-    results = key(root, RESULTS)
+    results = key(root, RESULTS, NO_RESULTS)
     site = key(root, RESULTS + SITE)
     if index.exists() and read(out / "site.key") == site:
         print(f"The book is up to date. Open {index}")
         return 0
     (out / "site.key").unlink(missing_ok=True)
     if read(out / "results.key") != results or os.environ.get("CI") == "true":
-        shutil.rmtree(out, ignore_errors=True)
+        for name in BUILT:
+            shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(exist_ok=True)
     (out / "results.key").write_text(results)
     shutil.rmtree(out / "html", ignore_errors=True)  # pages of deleted chapters, and unreported warnings

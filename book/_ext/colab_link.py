@@ -11,7 +11,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from cellmnn_edu.coursework import address
+from cellmnn_edu.coursework import address, release
 
 
 def is_thebe(file: Any) -> bool:
@@ -26,13 +26,13 @@ def use_generated_notebook(app: Sphinx, page: str, template: str, context: dict[
     buttons = [button for group in groups for button in group["buttons"] if button["text"] == "Colab"]
     if not buttons:
         return
-    notebook = Path(app.srcdir) / "notebooks" / f"{page.split('/')[-1]}.ipynb"
+    notebook = Path(app.srcdir) / "notebooks" / f"{release.stem(page)}.ipynb"
     if not notebook.exists():
         logging.getLogger(__name__).warning("%s has no generated notebook; run `make notebooks`", page)
         return
     for button in buttons:
         button["url"] = address.colab(address.repository(Path(app.srcdir).parent), notebook.stem)
-        button["tooltip"] = "Run this chapter in Google Colab"
+        button["tooltip"] = "Run this page in Google Colab"
     copy = Path(app.outdir) / "_sources" / f"{page}.ipynb"
     if copy.exists():
         shutil.copyfile(notebook, copy)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .assignment import Line, Variant
+from .assignment import Line, Question, Variant
 from .assignments import QUESTIONS
 from .exercises import EXERCISES
 from .outcome import Outcome, call
@@ -86,8 +86,13 @@ def judge(name: str, answer: Any, seed: int = 0, variant: Variant = NOBODY) -> V
         message = fault(exercise, line, inputs, call(answer, inputs, line.through), variant)
         if message:
             return Verdict(False, message)
-    passed = f"{len(trials)} of {len(trials)} practice checks pass."
-    return Verdict(True, f"{passed[:-1]}; grading also tries other seeds, sizes and float32." if question else passed)
+    more = "; grading also tries other seeds, sizes and float32" if _has_hidden(question) else ""
+    return Verdict(True, f"{len(trials)} of {len(trials)} practice checks pass{more}.")
+
+
+def _has_hidden(question: Question | None) -> bool:
+    """Numbers that a student typed have no other sizes."""
+    return question is not None and any(line.hidden for line in question.rubric)
 
 
 def _no_function(exercise: Exercise, answer: Any) -> str | None:

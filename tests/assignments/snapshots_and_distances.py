@@ -145,6 +145,12 @@ def drawn_lines(x, y):
     return np.abs(np.quantile(x, shares) - np.quantile(y, shares)).mean()
 
 
+def counts_from_the_left(x, y):
+    places = np.sort([*x, *y])
+    shares = [np.array([np.mean(crowd < place) for place in places]) for crowd in (x, y)]
+    return np.abs(shares[0] - shares[1])[:-1] @ np.diff(places)
+
+
 def leaves_out_if_unequal(x, y):
     return leaves_out(x, y) if min(len(x), len(y)) > 1 else w1_unequal(x, y)
 
@@ -333,6 +339,7 @@ WRONG = {
         (leaves_out, "were left out"),
         (everyone_to_everyone, "every cell to every cell"),
         (drawn_lines, "straight lines between cells"),
+        (counts_from_the_left, "not counted yet"),
     ],
     "floor-at": [
         (halves, "`half` itself"),

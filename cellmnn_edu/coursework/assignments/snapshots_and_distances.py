@@ -129,6 +129,12 @@ def _counted(x: np.ndarray, y: np.ndarray) -> float:
     return float((np.abs(counts[0] - counts[1]) * np.diff(at)).sum())
 
 
+def _left_out_at(x: np.ndarray, y: np.ndarray) -> float:
+    at = np.sort(np.concatenate([x, y]))
+    shares = [np.searchsorted(np.sort(crowd), at[:-1], side="left") / len(crowd) for crowd in (x, y)]
+    return float((np.abs(shares[0] - shares[1]) * np.diff(at)).sum())
+
+
 def _quantiles(x: np.ndarray, y: np.ndarray) -> float:
     shares = np.linspace(0, 1, 1001)
     return float(np.abs(np.quantile(x, shares) - np.quantile(y, shares)).mean())
@@ -162,6 +168,11 @@ W1_UNEQUAL = Question(
                 "These are counts of cells; a cell of a crowd of n carries 1/n of the sand.",
             ),
             Mistake(
+                _left_out_at,
+                "At each place its own cell was not counted yet, but its sand waits in front of the gap that follows: "
+                'side="right" in hint 2.',
+            ),
+            Mistake(
                 _quantiles,
                 "np.quantile draws straight lines between cells; here all the sand lies on the cells.",
             ),
@@ -191,7 +202,7 @@ W1_UNEQUAL = Question(
 
 def _floors(rng: np.random.Generator) -> tuple:
     half = float(rng.uniform(0.6, 1.0))
-    n = int(rng.integers(60, 200))
+    n = 4 * int(rng.integers(15, 50))  # halves and quarters are whole numbers of cells
     return half, half * float(rng.uniform(1.1, 1.4)), n, n, n
 
 

@@ -117,7 +117,8 @@ class Worker:
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             )  # fmt: skip
         self.control = ours
-        settings = {"hidden": [str(path) for path in hidden], "memory": limits.memory, "seconds": limits.submission}
+        closed = [str(Path(path).resolve()) for path in hidden]
+        settings = {"hidden": closed, "memory": limits.memory, "seconds": limits.submission}
         ours.sendall(json.dumps(settings).encode())
         if ours.recv(64) != b"ready":
             words = self.server.stderr.read().decode(errors="replace")
@@ -232,7 +233,8 @@ class Child:
         limit = self.limits.reply + 50 * len(asked)
         head, arrays = self._ask({"call": asked, "seed": seed, "limit": limit}, seconds, 8 * limit)
         problem, text = str(head.get("problem", "")), str(head.get("text", ""))[:500]
-        if not problem and (not arrays or arrays[0] is None or len(arrays) != len(inputs) + 1):
+        whole = len(arrays) == len(inputs) + 1 and arrays[0] is not None and arrays[0].nbytes <= limit
+        if not problem and not whole:
             raise Left("forbidden", "sent something that is no answer")
         if problem == "stopped" and ("MemoryError" in text or "allocate memory" in text):
             problem = "memory"

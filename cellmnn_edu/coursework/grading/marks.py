@@ -157,6 +157,8 @@ def grade_one(
     student, flags = _who(submission.student, name)
     marking = _Marking(assignment, submission, salt, Variant(student, submission.term), worker)
     questions = tuple(marking.question(question) for question in assignment.questions)
+    if not any(question.code for question in questions):
+        flags.append(f"no answer of assignment {assignment.number} was found: empty, damaged, or another assignment?")
     flags = (*flags, *dict.fromkeys(marking.flags))
     return Report(student, submission.term, file or path.name, questions, by_hand, submission.notes, flags)
 
@@ -212,9 +214,9 @@ def grade_folder(
     if not salt:
         raise ValueError("Expected a salt, got an empty one: take any secret words, and keep them for the term.")
     if not (files := submissions(folder, assignment, out, one)):
-        raise ValueError(
-            f"Expected .ipynb or .py files in {folder}, or a folder with some for each student; found none."
-        )
+        raise ValueError(_nothing_in(folder))
+    if n_jobs < 1:
+        raise ValueError(f"Expected one job or more side by side, got {n_jobs}.")
     store = out / "submissions"
     store.mkdir(parents=True, exist_ok=True)
     same = fingerprint(assignment, salt, limits or Limits())
@@ -271,7 +273,7 @@ def submissions(folder: Path, assignment: Assignment, out: Path | None = None, o
         The folder is a single submission.
     """
     if folder.is_file():
-        return [folder]
+        return [folder] if folder.suffix in (".ipynb", ".py") else []
     left_out = out.resolve() if out else None
     groups: dict[str, list[Path]] = {}
     files = (path for path in folder.rglob("*") if path.suffix in (".ipynb", ".py"))
@@ -286,10 +288,23 @@ def submissions(folder: Path, assignment: Assignment, out: Path | None = None, o
 def _answers_in(assignment: Assignment) -> Callable[[Path], tuple]:
     def count(path: Path) -> tuple:
         with JUDGING:
-            found = extract.read(path).bindings
-        return sum(question.answer in found for question in assignment.questions), path.stat().st_mtime, path.name
+            submission = extract.read(path)
+            written = [extract.answer(submission, question.answer).text for question in assignment.questions]
+        return sum(map(bool, written)), path.stat().st_mtime, path.name  # a stub is no answer
 
     return count
+
+
+def _nothing_in(folder: Path) -> str:
+    """Say what was expected of a folder of submissions, and what is there."""
+    if not folder.exists():
+        found = f"there is no such folder in {Path.cwd()}"
+    elif folder.is_file():
+        found = "it is a file of another kind: unpack an archive first, and give the folder"
+    else:
+        there = sorted(path.name for path in folder.iterdir())[:3]
+        found = f"found none, but {', '.join(there)}" if there else "found none, it is empty"
+    return f"Expected .ipynb or .py files in {folder}, or a folder with some for each student; {found}."
 
 
 def name_of(path: Path, folder: Path, assignment: Assignment) -> str:
@@ -519,8 +534,9 @@ def _side_by_side(
 
 
 def _compared(reports: list[Report]) -> list[Report]:
-    """Add the flags that need all submissions: one name twice, the same text twice."""
+    """Add the flags that need all submissions: one name twice, another term, the same text twice."""
     names = Counter(report.student.strip().casefold() for report in reports)
+    ((usual, _),) = Counter(report.term for report in reports).most_common(1)
     by_code: dict[str, set[str]] = {}
     for report in reports:
         for question in report.questions:
@@ -531,6 +547,8 @@ def _compared(reports: list[Report]) -> list[Report]:
         flags = []
         if names[report.student.strip().casefold()] > 1:
             flags.append(f"{names[report.student.strip().casefold()]} files are from {report.student!r}")
+        if report.term != usual:
+            flags.append(f"TERM is {report.term!r}, most have {usual!r}: the variant is another term's")
         codes = [f"{q.answer}\n{q.code}" for q in report.questions if q.code]
         twins = Counter(other for code in codes for other in by_code[code] - {report.file})
         alike = [other for other, shared in sorted(twins.items()) if len(codes) > 2 and 2 * shared > len(codes)]
