@@ -7,6 +7,7 @@ import json
 import sys
 import types
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def test_who_handed_in_is_cross_checked(tmp_path, workers):
     hand_in(folder, cells("ada"), "ada.ipynb")
     hand_in(folder, cells("ada"), "zoe.ipynb")
     hand_in(folder, cells(""), "max.ipynb")
-    hand_in(folder, cells("..."), "moe.ipynb")
+    hand_in(folder, [*cells("..."), "TERM = 'fall'"], "moe.ipynb")
     reports = {r.file: r for r in graded(folder, tmp_path / "out", workers)}
     assert reports["ada.ipynb"].flags == ()
     assert any("2 files are from 'ada'" in flag for flag in reports["ada.ipynb"].others)
@@ -194,6 +195,9 @@ def test_who_handed_in_is_cross_checked(tmp_path, workers):
     for name in ("max", "moe"):
         assert reports[f"{name}.ipynb"].student == name
         assert "STUDENT is missing" in reports[f"{name}.ipynb"].flags[0]
+    terms = {name: [flag for flag in r.others if "TERM" in flag] for name, r in reports.items()}
+    assert "TERM is 'fall', most have 'open'" in terms.pop("moe.ipynb")[0]
+    assert not any(terms.values())
 
 
 PLACES = {
@@ -383,3 +387,17 @@ def test_otter_grader_gives_each_line_its_points(tmp_path, monkeypatch):
         except AssertionError:
             lost.append(known["points"])
     assert lost == [SCALE.rubric[1].points]
+
+
+@pytest.mark.parametrize("module", assignments.MODULES)
+def test_the_samples_of_every_assignment_get_their_marks(module, tmp_path, workers):
+    """All questions in the cage: inputs that travel, definitions that suffice, judges that agree with the notebook."""
+    samples = import_module(f"assignments.{module}")
+    sheet = next(a for a in assignments.ASSIGNMENTS.values() if a.slug.replace("-", "_") == module)
+    for kind in ("FULL", "HALF"):
+        path = tmp_path / f"{kind}.py"
+        path.write_text(getattr(samples, kind), encoding="utf-8")
+        found = marks.grade_one(path, sheet, SALT, workers[0])
+        said = [mark.message for question in found.questions for mark in question.marks if mark.message]
+        assert found.earned == samples.MARKS[kind], said
+        assert found.flags == ()

@@ -239,6 +239,8 @@ def _existence_inputs(
         W = W - 3 * np.diag(rng.random(n_genes))
         W = np.round(W) if ties else W
         others = np.abs([_network(rng, n_genes, n_edges) for _ in range(n_others)])
+        if n_others > 1:  # one that does exactly as well, for it counts
+            others[rng.integers(n_others)] = np.abs(network)
         right = _existence(W, network, others)
         if not 0.05 < right[2] < 0.6:
             continue
@@ -314,6 +316,22 @@ EXISTENCE = Exercise(
             "p counts the rewired networks that do worse; count those that do at least as well.",
         ),
         Mistake(
+            lambda W, n, o: _existence(
+                W, n, o, p=lambda null, seen: (1 + (null > seen + 1e-12).sum()) / (1 + len(null))
+            ),
+            "p counts only the rewired networks that do better; one that does as well counts, too.",
+        ),
+        Mistake(
+            lambda W, n, o: _existence(W, n, o, p=lambda null, seen: (1 + (null >= seen - 1e-12).sum()) / len(null)),
+            "The network itself is counted above the line, not below it: divide by 1 + k.",
+        ),
+        Mistake(
+            lambda W, n, o: _existence(
+                W, n, o, p=lambda null, seen: min(1.0, 2 * (1 + (null >= seen - 1e-12).sum()) / (1 + len(null)))
+            ),
+            "p is doubled, as for two sides; asked is one: how seldom chance ranks the edges as well.",
+        ),
+        Mistake(
             lambda W, n, o: _existence(W, n, o)[[0, 2, 1]],
             "Two numbers are exchanged: first the AUROC, then the mean of the null, then p.",
         ),
@@ -332,22 +350,26 @@ EXISTENCE = Exercise(
 # 4. My scores
 
 
+_ROWS = ("projected truth", "V V^T", "correlation")
+
+
 @lru_cache(maxsize=64)
 def _my_rows(variant: Variant) -> dict[str, np.ndarray]:
     """Matrices that the student scores, by name."""
     mine = own_network(*variant)
-    x = np.concatenate(mine.snaps.raw)
-    kept = mine.snaps.loadings @ mine.snaps.loadings.T
-    J = mine.law[0]
-    rows = {"projected": kept @ J @ kept, "loadings": kept, "correlation": np.corrcoef(x.T), "J": J, "once": kept @ J}
+    kept, J = mine.snaps.loadings @ mine.snaps.loadings.T, mine.law[0]
+    correlation = np.corrcoef(np.concatenate(mine.snaps.raw).T)
+    rows = {"projected truth": kept @ J @ kept, "V V^T": kept, "correlation": correlation, "J": J, "once": kept @ J}
     return {name: np.round(w, 12) for name, w in rows.items()}  # equal weights stay equal
 
 
+@lru_cache(maxsize=256)
 def _my_scores(
-    variant: Variant, score: Callable = _existence, names: tuple = ("projected", "loadings", "correlation")
+    variant: Variant, score: Callable = _existence, names: tuple = _ROWS, columns: tuple = (0, 2)
 ) -> np.ndarray:
     mine, rows = own_network(*variant), _my_rows(variant)
-    return np.array([score(rows[name], mine.circuit.network, mine.rewired)[[0, 2]] for name in names])
+    scored = [score(rows[name], mine.circuit.network, mine.rewired) for name in names]
+    return np.array(scored)[:, list(columns)]
 
 
 _MY_SLIPS = {
@@ -362,107 +384,21 @@ _MY_SLIPS = {
         _my_scores(v, names=("once",) * 3)
     ),
     "The columns are exchanged: first the AUROC, then p.": lambda v: _my_scores(v)[:, ::-1],
-    "The second number is the mean of the null; p is asked for.": lambda v: _my_scores(
-        v, lambda W, n, o: _existence(W, n, o)[[0, 0, 1]]
-    ),
-    "This row belongs one place higher: the order is projected truth, V V^T, correlation.": lambda v: _my_scores(v)[
-        [1, 2, 0]
-    ],
-    "This row belongs one place lower: the order is projected truth, V V^T, correlation.": lambda v: _my_scores(v)[
-        [2, 0, 1]
-    ],
+    "The second number is the mean of the null; p is asked for.": lambda v: _my_scores(v, columns=(0, 1)),
 }
 
 
-def _my_rows(variant: Variant) -> dict[str, np.ndarray]:
-    """Matrices that the student scores, by name."""
-    mine = own_network(*variant)
-    x = np.concatenate(mine.snaps.raw)
-    kept = mine.snaps.loadings @ mine.snaps.loadings.T
-    J = mine.law[0]
-    rows = {"projected": kept @ J @ kept, "loadings": kept, "correlation": np.corrcoef(x.T), "J": J, "once": kept @ J}
-    return {name: np.round(w, 12) for name, w in rows.items()}  # equal weights stay equal
-
-
-def _my_scores(
-    variant: Variant, score: Callable = _existence, names: tuple = ("projected", "loadings", "correlation")
-) -> np.ndarray:
-    mine, rows = own_network(*variant), _my_rows(variant)
-    return np.array([score(rows[name], mine.circuit.network, mine.rewired)[[0, 2]] for name in names])
-
-
-_ORDER = "The rows are in another order: projected truth, V V^T, correlation."
-_MY_SLIPS = (
-    Mistake(lambda v: _my_scores(v, _RANKING_SLIPS[0]), "The diagonal is among the pairs; leave it out."),
-    Mistake(
-        lambda v: _my_scores(v, _RANKING_SLIPS[1]), "Weights are ranked with their signs; existence ranks by size."
-    ),
-    Mistake(
-        lambda v: _my_scores(v, _RANKING_SLIPS[2]), "The matrix is transposed against the network: rows are targets."
-    ),
-    Mistake(lambda v: _my_scores(v, _RANKING_SLIPS[3]), "Only activations count as edges; network != 0 has them all."),
-    Mistake(
-        lambda v: _my_scores(v, names=("J",) * 3),
-        "This is the true Jacobian before any projection: squeeze it through the components, on both sides.",
-    ),
-    Mistake(
-        lambda v: _my_scores(v, names=("once",) * 3),
-        "The Jacobian is projected on one side only; a model also hears genes through its components.",
-    ),
-    Mistake(lambda v: _my_scores(v)[[1, 2, 0]], _ORDER),
-    Mistake(lambda v: _my_scores(v)[[2, 0, 1]], _ORDER),
-    Mistake(lambda v: _my_scores(v)[:, ::-1], "The columns are exchanged: first the AUROC, then p."),
-    Mistake(
-        lambda v: _my_scores(v, lambda W, n, o: _existence(W, n, o)[[0, 0, 1]]),
-        "The second number is the mean of the null; p is asked for.",
-    ),
-)
-
-
-def _my_rows(variant: Variant) -> dict[str, np.ndarray]:
-    """Matrices that the student scores, by name."""
-    mine = own_network(*variant)
-    x = np.concatenate(mine.snaps.raw)
-    kept = mine.snaps.loadings @ mine.snaps.loadings.T
-    J = mine.law[0]
-    rows = {"projected": kept @ J @ kept, "loadings": kept, "correlation": np.corrcoef(x.T), "J": J, "once": kept @ J}
-    return {name: np.round(w, 12) for name, w in rows.items()}  # equal weights stay equal
-
-
-def _my_scores(
-    variant: Variant, score: Callable = _existence, names: tuple = ("projected", "loadings", "correlation")
-) -> np.ndarray:
-    mine, rows = own_network(*variant), _my_rows(variant)
-    return np.array([score(rows[name], mine.circuit.network, mine.rewired)[[0, 2]] for name in names])
-
-
-_MY_SLIPS = {
-    "The diagonal is among the pairs.": lambda v: _my_scores(v, _RANKING_SLIPS[0]),
-    "Weights are ranked with their signs; existence ranks by size.": lambda v: _my_scores(v, _RANKING_SLIPS[1]),
-    "The matrix, or the network, is transposed: rows are targets in both.": lambda v: _my_scores(v, _RANKING_SLIPS[2]),
-    "Only activations count as edges.": lambda v: _my_scores(v, _RANKING_SLIPS[3]),
-    "This is the true Jacobian before any projection: squeeze it through the components on both sides.": lambda v: (
-        _my_scores(v, names=("J",) * 3)
-    ),
-    "The Jacobian is projected on one side only; a model hears genes through components as well.": lambda v: (
-        _my_scores(v, names=("once",) * 3)
-    ),
-    "The rows are in another order: projected truth, V V^T, correlation.": lambda v: (
-        _my_scores(v)[[1, 2, 0]]
-    ),
-    "The rows stand in another order: projected truth, V V^T, correlation.": lambda v: (
-        _my_scores(v)[[2, 0, 1]]
-    ),
-    "The columns are exchanged: first the AUROC, then p.": lambda v: _my_scores(v)[:, ::-1],
-    "These are AUROC and null mean; the second number is p.": lambda v: _my_scores(
-        v, lambda W, n, o: _existence(W, n, o)[[0, 0, 1]]
-    ),
-}  # fmt: skip
-
-
-def _my_row(row: int, what: str) -> Callable:
-    words = f"The row of {what} is not that of your circuit: is STUDENT still what it was when you measured?"
-    return own_numbers(_my_scores, np.s_[row], _MY_SLIPS, words, 0.012)
+def _my_row(row: int) -> Callable:
+    """Compare one row with the student's own; the numbers of another row have a name as well."""
+    others = {
+        f"In the row of {_ROWS[row]} stand the numbers of {name}; the order is {', '.join(_ROWS)}.": (
+            lambda v, name=name: _my_scores(v, names=(name,) * 3)
+        )
+        for name in _ROWS
+        if name != _ROWS[row]
+    }
+    words = f"The row of {_ROWS[row]} is not that of your circuit: is STUDENT still what it was when you measured?"
+    return own_numbers(_my_scores, np.s_[row], others | _MY_SLIPS, words, 0.012)
 
 
 def _nothing(rng: np.random.Generator, variant: Variant | None = None) -> tuple:
@@ -734,7 +670,7 @@ def _my_knock(
 
 _KNOCK_SLIPS = {
     "These are numbers of genes; give shares.": lambda v: 6 * _my_knock(v),
-    "The direction is turned round: without the gene a target changes by minus what the gene does to it.": lambda v: (
+    "So it comes out if the direction is turned round: without the gene its targets lose what it gave.": lambda v: (
         _my_knock(v, sign=-1.0)
     ),
     "This is the share among all ten genes: take the six others with the largest true shift.": lambda v: _my_knock(
@@ -746,13 +682,15 @@ _KNOCK_SLIPS = {
     "The knocked gene is among the six; everybody gets that one right. Leave it out.": lambda v: _my_knock(
         v, among=lambda shift, gene: np.argsort(-np.abs(shift))[:6]
     ),
-    "The gene was set to 0 once and let go; the experiment held it.": lambda v: _my_knock(v, ("let go",) * 3),
-    "Held cells are compared with the start; compare them with undisturbed cells at the same time.": lambda v: (
-        _my_knock(v, ("from the start",) * 3)
+    "So it comes out if the gene is set to 0 and let go; the experiment held it.": lambda v: _my_knock(
+        v, ("let go",) * 3
     ),
-    "This is the row of the gene, what others do to it.": lambda v: _my_knock(v, ("row",) * 3),
-    "This share belongs one place higher: the order is law, column, correlation.": lambda v: _my_knock(v)[[1, 2, 0]],
-    "This share belongs one place lower: the order is law, column, correlation.": lambda v: _my_knock(v)[[2, 0, 1]],
+    "So it comes out against the cells at the start; compare with undisturbed cells at time 4.": lambda v: _my_knock(
+        v, ("from the start",) * 3
+    ),
+    "So it comes out with the gene's row, what others do to it.": lambda v: _my_knock(v, ("row",) * 3),
+    "The shares are in another order: law, column, correlation.": lambda v: _my_knock(v)[[1, 2, 0]],
+    "The shares stand in another order: law, column, correlation.": lambda v: _my_knock(v)[[2, 0, 1]],
 }
 
 
@@ -851,12 +789,14 @@ ASSIGNMENT = Assignment(
                     "many weights are equal",
                     2,
                     lambda rng, variant: _existence_inputs(rng, ties=True),
+                    in_part(_existence, np.s_[:2], "AUROC or mean of the null is off: a tie counts one half."),
                     hidden=True,
                 ),
                 Line(
                     "a small network, and one rewired network only",
                     2,
                     lambda rng, variant: _existence_inputs(rng, 4, 4, 1),
+                    in_part(_existence, np.s_[:2], "AUROC or mean of the null is off in a small network."),
                     hidden=True,
                 ),
             ),
@@ -865,9 +805,9 @@ ASSIGNMENT = Assignment(
             "my_scores",
             MY_SCORES,
             (
-                Line("the projected truth", 4, _nothing, _my_row(0, "the projected truth"), trials=1),
-                Line("loadings alone", 4, _nothing, _my_row(1, "V V^T"), trials=1),
-                Line("correlation", 3, _nothing, _my_row(2, "correlation"), trials=1),
+                Line("the projected truth", 4, _nothing, _my_row(0), trials=1),
+                Line("loadings alone", 4, _nothing, _my_row(1), trials=1),
+                Line("correlation", 3, _nothing, _my_row(2), trials=1),
             ),
         ),
         Question(
@@ -925,6 +865,6 @@ ASSIGNMENT = Assignment(
     by_hand={
         "Answer 1: a prediction with its reason": 7,
         "Answer 2: a figure read critically": 9,
-        "Answer 3: a published network judged by the checklist": 9,
+        "Answer 3: a verdict": 9,
     },
 )

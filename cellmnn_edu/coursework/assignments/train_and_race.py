@@ -390,12 +390,15 @@ STOP_AT = Exercise(
 def _taught_inputs(
     rng: np.random.Generator, n: int = 12, dim: int = 2, shuffled: bool = True, start: float = 0.0
 ) -> tuple:
-    """Crowds whose cells are matched out of order, and whose matching by order would be another operator."""
-    x0 = rng.normal(size=(n, dim)) * np.linspace(1.0, 2.0, dim)
-    law = 0.4 * rng.normal(size=(dim, dim)) - 0.3 * np.eye(dim)
+    """Crowds whose cells are matched out of order, and which without the square would be matched otherwise."""
     t0, t1 = start, start + float(rng.uniform(1.5, 3.0))
-    x1 = x0 + (x0 @ law.T + rng.normal(size=dim)) + 0.1 * rng.normal(size=(n, dim))
-    x1 = x1[_partners(x0, x1)]  # in the order of their partners
+    for _ in range(200):
+        x0 = rng.normal(size=(n, dim)) * np.linspace(1.0, 2.0, dim)
+        law = 0.4 * rng.normal(size=(dim, dim)) - 0.3 * np.eye(dim)
+        x1 = x0 + (x0 @ law.T + rng.normal(size=dim)) + 0.1 * rng.normal(size=(n, dim))
+        x1 = x1[_partners(x0, x1)]  # in the order of their partners
+        if (linear_sum_assignment(cdist(x0, x1))[1] != np.arange(n)).any():
+            break
     x1 = rng.permutation(x1) if shuffled else x1
     return x0, x1, t0, t1, t0 + float(rng.uniform(0.25, 0.4)) * (t1 - t0)
 
@@ -410,7 +413,11 @@ def _regressed(z: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def _taught(x0: np.ndarray, x1: np.ndarray, t0: float, t1: float, t: float) -> np.ndarray:
-    way = x1[_partners(x0, x1)] - x0
+    return _with_partners(x0, x1, _partners(x0, x1), t0, t1, t)
+
+
+def _with_partners(x0: np.ndarray, x1: np.ndarray, partners: np.ndarray, t0: float, t1: float, t: float) -> np.ndarray:
+    way = x1[partners] - x0
     return _regressed(x0 + (t - t0) / (t1 - t0) * way, way / (t1 - t0))
 
 
@@ -431,6 +438,14 @@ TAUGHT = Exercise(
         Mistake(
             lambda x0, x1, t0, t1, t: _regressed(x0 + (t - t0) / (t1 - t0) * (x1 - x0), (x1 - x0) / (t1 - t0)),
             "Row i is paired with row i; these are other cells, in any order. Match them by optimal transport first.",
+        ),
+        Mistake(
+            lambda x0, x1, t0, t1, t: _with_partners(x0, x1, linear_sum_assignment(cdist(x0, x1))[1], t0, t1, t),
+            "The pairs have the least total distance; asked is that of its *square*, another match.",
+        ),
+        Mistake(
+            lambda x0, x1, t0, t1, t: _with_partners(x0, x1, cdist(x0, x1).argmin(1), t0, t1, t),
+            "Every cell goes to the nearest, so some are met twice and some never: match one to one.",
         ),
         Mistake(
             _along(lambda x0, way, t0, t1, t: (x0 + (t - t0) / (t1 - t0) * way, way)),
@@ -556,6 +571,12 @@ VERDICT = Exercise(
             lambda a, b, floor: _verdict(a, b, -np.inf),
             "Both means lie within the noise floor: neither can be told from a perfect method, so the word is 0.",
         ),
+        Mistake(
+            lambda a, b, floor: np.append(
+                _verdict(a, b, -np.inf)[:3], _verdict(a, b, -np.inf)[3] * (min(a.mean(), b.mean()) > floor)
+            ),
+            "One of the two means lies within the noise floor, the other above it: that does not make the word 0.",
+        ),
     ),
     section="Luck, and what it is not",
     page=RACE,
@@ -564,13 +585,14 @@ VERDICT = Exercise(
 
 
 def _three_inputs(rng: np.random.Generator, variant: Variant) -> tuple:
-    """Scores a, b, c: a is better than b, and a and c cannot be told apart."""
+    """Scores a, b, c: a is better than b, a and c cannot be told apart, and of the three a alone lies in the floor."""
     for _ in range(500):
-        a, b, floor = _verdict_inputs(rng, kind="better")
+        a, b, _ = _verdict_inputs(rng, kind="better")
         c = a + 0.03 * rng.normal(size=len(a))
-        if _verdict(a, c, floor)[3] == 0:
+        floor = (a.mean() + min(b.mean(), c.mean())) / 2
+        if _verdict(a, c, 0.0)[3] == 0 and a.mean() < floor:
             break
-    return a, b, c, floor
+    return a, b, c, float(floor)
 
 
 def _within_floor(rng: np.random.Generator, variant: Variant) -> tuple:
@@ -809,7 +831,13 @@ ASSIGNMENT = Assignment(
                     in_part(lambda *inputs: each_way(_verdict, *inputs), np.s_[:, 3], "The word is wrong."),
                     each_way,
                 ),
-                Line("both within the floor", 2, _within_floor, hidden=True),
+                Line(
+                    "both within the floor",
+                    2,
+                    _within_floor,
+                    in_part(_verdict, np.s_[3], "Both means lie within the noise floor, so the word is 0."),
+                    hidden=True,
+                ),
                 Line("the same lead in every seed", 2, _one_within, hidden=True),
             ),
         ),

@@ -30,7 +30,7 @@ ul.lines li { border-top: 1px solid var(--line); padding: .5rem 0; }
 .message, .note { display: block; clear: both; }
 .prose { white-space: pre-wrap; background: var(--soft); padding: .5rem; }
 .wide { overflow-x: auto; overflow-wrap: normal; } body:has(.wide) { max-width: none; }
-table { border-collapse: collapse; }
+table { border-collapse: collapse; } .wide td:last-child { min-width: 24rem; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; }
 """
