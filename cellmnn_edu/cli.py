@@ -229,9 +229,16 @@ def main() -> None:
             chosen.pop("against")
             print(results.reproduce(**chosen).to_string(index=False, max_colwidth=40))
     except (ValueError, OSError, RowsFailed, ImportError, RuntimeError) as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
+        parser.exit(2, f"{parser.prog}: {_in_words(error)}\n")
     except KeyboardInterrupt as interruption:
         parser.exit(130, f"{interruption or 'Interrupted.'}\n")
+
+
+def _in_words(error: Exception) -> str:
+    """Name the path that made the trouble before what the system says of it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"Expected a path that can be used, got {error.filename} ({error.strerror.lower()}): check it."
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -262,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--confirm", action="store_true", help="only show that one row of each way is still the same")
     again.add_argument("--against", type=Path, help="--confirm: a checkout of the code that made the result")
     give = commands.add_parser("release", help="student, recall and solved notebooks, in a checkout of the book")
-    give.add_argument("name", help="slug of a chapter, number of an assignment, or all")
+    give.add_argument("name", help="slug of a chapter, number of an assignment, capstone, or all")
     give.add_argument("-o", "--out", type=Path, required=True, help="folder")
     give.add_argument("--site", action="store_true", help="also the site without solutions")
     give.add_argument("--students", type=Path, help="CSV file with a column student: one notebook for each")

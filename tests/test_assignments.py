@@ -110,7 +110,9 @@ def test_each_line_can_be_lost_alone(module, name, seed):
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("term", ["open", "spring"])
 def test_variants_are_fair_and_differ(module, term):
-    facts = [SHEETS[module].answers.check_variant(Variant(f"student {k}", term)) for k in range(20)]
+    answers = SHEETS[module].answers
+    size = getattr(answers, "CLASS", 20)  # fewer where each costs much
+    facts = [answers.check_variant(Variant(f"student {k}", term)) for k in range(size)]
     if facts[0] is not None:  # what identifies a variant
         assert len({repr(fact) for fact in facts}) == len(facts)
 

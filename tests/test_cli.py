@@ -137,3 +137,11 @@ def test_reproduce_confirms_on_request(tmp_path, monkeypatch, capsys):
     assert run_main(monkeypatch, "reproduce", "rotation", "--against", tmp_path) is None
     assert calls[1]["against"] == tmp_path
     assert capsys.readouterr().out == 2 * "4 rows agree; largest relative difference 2e-07.\n"
+
+
+def test_a_path_that_cannot_be_used_is_named(tmp_path):
+    command = [COMMAND, "grade", tmp_path, "--assignment", "2", "-o", tmp_path / "x"]
+    done = subprocess.run([*command, "--salt-file", "no-such-salt"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "got no-such-salt (no such file or directory)" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -86,13 +86,16 @@ def judge(name: str, answer: Any, seed: int = 0, variant: Variant = NOBODY) -> V
         message = fault(exercise, line, inputs, call(answer, inputs, line.through), variant)
         if message:
             return Verdict(False, message)
-    more = "; grading also tries other seeds, sizes and float32" if _has_hidden(question) else ""
-    return Verdict(True, f"{len(trials)} of {len(trials)} practice checks pass{more}.")
+    return Verdict(True, f"{len(trials)} of {len(trials)} practice checks pass{_hidden(question)}.")
 
 
-def _has_hidden(question: Question | None) -> bool:
-    """Numbers that a student typed have no other sizes."""
-    return question is not None and any(line.hidden for line in question.rubric)
+def _hidden(question: Question | None) -> str:
+    """What grading tries beside. Numbers that a student typed have no other sizes."""
+    hidden = [line.text for line in question.rubric if line.hidden] if question else []
+    if not hidden:
+        return ""
+    sizes = ", sizes and float32" if any("float32" in text for text in hidden) else " and sizes"
+    return f"; grading also tries other seeds{sizes}"
 
 
 def _no_function(exercise: Exercise, answer: Any) -> str | None:

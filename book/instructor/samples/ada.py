@@ -17,6 +17,9 @@ def factor(circuit, x):
 def wished_entry(A, way, i, j, value):
     others = [k for k in range(len(way)) if k != j and way[k] != 0]
     out = A.copy()
+    if way[j] == 0:
+        out[i, j] = value  # nobody has to pay
+        return out
     if not others:
         return out * np.nan
     payer = max(others, key=lambda k: abs(way[k]))
