@@ -59,23 +59,25 @@ def test_every_page_of_the_sources_was_built():
     assert {f"{page}.html" for page in release.masters(ROOT)} <= set(PAGES)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_loads_nothing_from_elsewhere_and_reports_no_error(browser, page):
-    open_page(browser, page)
+@pytest.fixture(scope="module", params=PAGES)
+def opened(browser, request):
+    """A page, opened once for all that is asked of every page: requests, failed ones, messages of the browser."""
+    open_page(browser, request.param)
     asked, failed = traffic(browser)
+    return request.param, asked, failed, browser.get_log("browser")
+
+
+def test_page_loads_nothing_from_elsewhere_and_reports_no_error(opened):
+    _, asked, failed, log = opened
     assert asked, "no request was recorded: the test has lost sight of them"
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert failed == []
-    log = browser.get_log("browser")
     assert [entry["message"] for entry in log if entry["level"] in ("SEVERE", "WARNING")] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_formulas_are_set_and_no_raw_markup_is_visible(browser, page):
-    open_page(browser, page)
-    sources = browser.find_elements(By.CSS_SELECTOR, "article .math")
-    formulas = browser.find_elements(By.CSS_SELECTOR, "article mjx-container")
-    assert len(formulas) >= len(sources)
+def test_formulas_are_set_and_no_raw_markup_is_visible(browser, opened):
+    count = "return document.querySelectorAll(arguments[0]).length"
+    assert browser.execute_script(count, "article mjx-container") >= browser.execute_script(count, "article .math")
     assert browser.find_elements(By.CSS_SELECTOR, "mjx-merror, [data-mjx-error]") == []
     # Code may show such signs, and what is folded away counts too: so the text without pre and code.
     text = browser.execute_script(
@@ -85,12 +87,10 @@ def test_formulas_are_set_and_no_raw_markup_is_visible(browser, page):
     )
     for raw in (r"\$\$", r"\\[(\[]", r"\{[a-z:-]+\}`", r":::", r"```", r"\{\{", r"\)=\s*$", r"\[\^"):
         found = re.search(f".*{raw}.*", text, re.M)
-        assert not found, f"raw markup on {page}: {found[0].strip()}"
+        assert not found, f"raw markup on {opened[0]}: {found[0].strip()}"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_picture_has_a_text_and_has_loaded(browser, page):
-    open_page(browser, page)
+def test_every_picture_has_a_text_and_has_loaded(browser, opened):
     pictures = browser.execute_script(
         "return [...document.querySelectorAll('img')].map("
         "  img => [img.getAttribute('alt') ?? '', img.naturalWidth, img.src.slice(0, 99)])"
@@ -102,9 +102,8 @@ def test_every_picture_has_a_text_and_has_loaded(browser, page):
         assert width > 0, f"not loaded: {source}"
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_fits_wide_and_narrow_windows_and_can_be_read_light_and_dark(browser, page):
-    open_page(browser, page)
+def test_page_fits_wide_and_narrow_windows_and_can_be_read_light_and_dark(browser, opened):
+    assert colours(browser, ["article h1"]) or opened[0] == "search.html", "no title that is shown"
     for width in (1400, 360):
         resize(browser, width)
         for theme in ("light", "dark"):
@@ -115,7 +114,7 @@ def test_page_fits_wide_and_narrow_windows_and_can_be_read_light_and_dark(browse
 def fits_and_reads(browser, width: int, theme: str) -> None:
     """The open page does not scroll sideways, and its text stands out."""
     switched = f"return document.documentElement.dataset.theme === '{theme}' && window.innerWidth === {width}"
-    WebDriverWait(browser, 3).until(lambda _: browser.execute_script(switched), f"never {theme} at {width} px")
+    WebDriverWait(browser, 3, 0.05).until(lambda _: browser.execute_script(switched), f"never {theme} at {width} px")
     assert browser.execute_script("return document.scrollingElement.scrollWidth") <= width
     wide = browser.execute_script(
         """const scrolls = e => e && (getComputedStyle(e).overflowX !== 'visible' || scrolls(e.parentElement));
@@ -125,22 +124,30 @@ def fits_and_reads(browser, width: int, theme: str) -> None:
           .filter(e => !scrolls(e.parentElement)).map(e => e.outerHTML.slice(0, 99))"""
     )
     assert wide == []
-    for selector in ["article h1", "article p", "article a.reference", "article dt.sig", "article pre"]:
-        for element in browser.find_elements(By.CSS_SELECTOR, selector)[:3]:
-            if element.is_displayed():
-                assert contrast(browser, element) >= 4.5, f"{selector} in {theme}"
+    read = colours(browser, ["article h1", "article p", "article a.reference", "article dt.sig", "article pre"])
+    for selector, text, behind in read:
+        assert contrast(text, behind) >= 4.5, f"{selector} in {theme}"
 
 
-def contrast(browser, element) -> float:
-    """WCAG contrast of the text of an element with what lies behind it."""
-    colours = browser.execute_script(
+def colours(browser, selectors: list[str]) -> list[tuple[str, list[float], list[float]]]:
+    """Colour of the text and of what lies behind it, of the first three elements of each kind that are shown."""
+    return browser.execute_script(
         """const parse = c => c.match(/[\\d.]+/g).map(Number);
-        let behind = arguments[0], c;
-        do { c = parse(getComputedStyle(behind).backgroundColor); behind = behind.parentElement; }
-        while (behind && c.length === 4 && c[3] === 0);
-        return [parse(getComputedStyle(arguments[0]).color), c]""",
-        element,
+        const behind = e => {
+          let c;
+          do { c = parse(getComputedStyle(e).backgroundColor); e = e.parentElement; }
+          while (e && c.length === 4 && c[3] === 0);
+          return c;
+        };
+        return arguments[0].flatMap(selector => [...document.querySelectorAll(selector)].slice(0, 3)
+          .filter(e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().height > 0)
+          .map(e => [selector, parse(getComputedStyle(e).color), behind(e)]))""",
+        selectors,
     )
+
+
+def contrast(*colours: list[float]) -> float:
+    """WCAG contrast of two colours."""
 
     def luminance(colour):
         linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (x / 255 for x in colour[:3])]

@@ -219,3 +219,92 @@ def test_the_same_answer_has_the_same_text_and_stubs_have_none(tmp_path):
 def test_a_whole_sheet_is_found(tmp_path):
     found = extract.read(hand_in(tmp_path, cells()))
     assert all(extract.answer(found, name).pieces for name in ("scale", "drift", "my_numbers"))
+
+
+def in_cells(tmp_path, *code):
+    return extract.answer(extract.read(written(tmp_path, code)), "f")
+
+
+def test_names_inside_brackets_and_in_what_only_a_script_runs_do_not_count(tmp_path):
+    used = ["K = 3", "def f():\n    return K", "print([K for K in range(3)], {K: 1 for K in 'ab'})"]
+    assert in_cells(tmp_path, *used, "if __name__ == '__main__':\n    K = train()").missing == {}
+    assert set(in_cells(tmp_path, *used, "[(K := n) for n in range(3)]").missing) == {"K"}
+
+
+MANY = [f"a{i}" for i in range(10_000)]
+SLOW = {
+    "ten thousand names for one value": ["=".join(MANY) + " = 1", "def f():\n    return " + ", ".join(MANY)],
+    "hundred thousand cells": ["x"] * 100_000,
+    "lines that are no Python": ["x = = 3\n" * 12_000] * 3,
+    "open brackets": ["f((\n" * 24_000] * 3,
+}
+
+
+@pytest.mark.parametrize("what", SLOW)
+def test_work_grows_with_the_size_and_no_faster(tmp_path, monkeypatch, what):
+    """Parsing is counted in characters; each of these once took minutes, in which no other submission was marked."""
+    work = [0]
+
+    def counted(real):
+        return lambda source, *rest: work.__setitem__(0, work[0] + len(source) + 100) or real(source, *rest)
+
+    monkeypatch.setattr(extract.ast, "parse", counted(extract.ast.parse))
+    monkeypatch.setattr(extract.symtable, "symtable", counted(extract.symtable.symtable))
+    found = extract.read(written(tmp_path, SLOW[what]))
+    extract.answer(found, "f")
+    assert work[0] < 10 * extract.MOST_CODE
+    assert len(found.notes) <= extract.MOST_NOTES + 1
+
+
+LEVELS = {
+    **{"sign": "-{}", "part": "{}.b", "call": "{}()", "item": "a[{}]", "list": "[{}]"},
+    **{"sum": "{} + a", "if": "a if a else {}", "lambda": "lambda: {}"},
+}
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+def test_how_deep_source_may_be_does_not_depend_on_who_asks(tmp_path, kind):
+    """What can be read can be collected, also from deeper in the program."""
+    text, code = "a", []
+    for depth in range(230):
+        code += [f"def h{depth}():\n    return {text}"] * (depth > 130 and depth % 3 == 0)
+        text = LEVELS[kind].format(text)
+    names = [line.split("(")[0][4:] for line in code]
+    found = extract.read(written(tmp_path, [*code, "def f():\n    return " + ", ".join(names)]))
+
+    def deeper(n):
+        return deeper(n - 1) if n else extract.answer(found, "f")
+
+    assert deeper(100).pieces
+
+
+@pytest.mark.parametrize("name", ['"\\ud800"', '"a\\x00b"', '"a\\x1b[31m"', '"a\\u202eb"', '"' + "y" * 10**4 + '"'])
+def test_no_name_spoils_a_file_or_a_page(tmp_path, name):
+    found = extract.read(written(tmp_path, [f"STUDENT = {name}"]))
+    assert found.student.isprintable()
+    assert 0 < len(found.student.encode()) < 1000
+
+
+def test_half_characters_are_replaced_wherever_they_stand(tmp_path):
+    path = tmp_path / "a.ipynb"
+    made = [
+        ("markdown", "## Why\nBecause \ud800."),
+        ("code", "x = '\ud800"),
+        ("code", "\ufeffdef f():\n    return '\udfff'"),
+    ]
+    path.write_text(json.dumps({"cells": [{"cell_type": kind, "source": text} for kind, text in made]}))
+    found = extract.read(path)
+    parts = [extract.prose(found, "Why"), *found.notes, *extract.answer(found, "f").pieces]
+    assert len(parts) == 3
+    assert all(part.encode() for part in parts)
+
+
+def test_files_that_would_fill_the_memory_are_left_unread(tmp_path):
+    huge, many = tmp_path / "huge.ipynb", tmp_path / "many.ipynb"
+    with huge.open("wb") as file:
+        file.truncate(extract.LARGEST_FILE + 1)
+    many.write_text('{"cells": [' + "{}," * (extract.MOST_BRACKETS + 1) + "{}]}")
+    for path in (huge, many, tmp_path / "gone.ipynb"):
+        found = extract.read(path)
+        assert found.cells == ()
+        assert "hand it in again" in found.notes[0]

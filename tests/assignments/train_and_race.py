@@ -508,12 +508,13 @@ MUTANTS = {
     ],
     "kinetic": [
         (0, spoilt(kinetic, lambda p, h: len(h) > 2 and np.ptp(np.diff(h)) < 1e-9)),
+        (0, lambda p, h: kinetic(p, 24 * h)),  # the unit has a line of its own
         (1, unequal_pieces),
         (2, spoilt(kinetic, lambda p, h: len(h) == 2, lambda out: out * np.nan)),
     ],
     "pair-table": [
         (0, spoilt(pair_table, lambda t, h, g: g > 0 and h.sum() == 1, part_off(np.s_[0, 0, 0]))),
-        (1, spoilt(pair_table, lambda t, h, g: g > 0 and h.sum() == 1, part_off(np.s_[0, 0, 1]))),
+        (1, with_durations(lambda t, table: -table[..., 1])),
         (2, by_logarithm),
         (3, next_unless_hidden),
     ],

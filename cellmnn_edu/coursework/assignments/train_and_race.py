@@ -135,6 +135,16 @@ def _kinetic(path: np.ndarray, hours: np.ndarray) -> float:
     return float(np.average(np.square(_speed(path, hours)).mean((1, 2)), weights=np.diff(hours)))
 
 
+def _in_some_unit(values: np.ndarray, inputs: tuple, variant: Variant) -> str | None:
+    """The unit has a line of its own; here a power of 24 too much or too little is forgiven."""
+    if values.shape:
+        return f"Expected a single number, got an array of shape {values.shape}."
+    right = _kinetic(*inputs)
+    if any(np.isclose(values, right * 24.0**power, rtol=1e-4) for power in range(-4, 5)):
+        return None
+    return "The mean is off, in any unit of time: a piece that lasts longer counts longer."
+
+
 KINETIC = Exercise(
     call="kinetic(path, hours)",
     inputs=lambda rng: _kinetic_inputs(rng, even=True),
@@ -388,16 +398,16 @@ STOP_AT = Exercise(
 
 
 def _taught_inputs(
-    rng: np.random.Generator, n: int = 12, dim: int = 2, shuffled: bool = True, start: float = 0.0
+    rng: np.random.Generator, n: int = 12, dim: int = 2, shuffled: bool = True, start: float = 0.0, crossed: bool = True
 ) -> tuple:
-    """Crowds whose cells are matched out of order, and which without the square would be matched otherwise."""
+    """Crowds which, if `crossed`, would be matched otherwise without the square; if not, in the same way."""
     t0, t1 = start, start + float(rng.uniform(1.5, 3.0))
     for _ in range(200):
         x0 = rng.normal(size=(n, dim)) * np.linspace(1.0, 2.0, dim)
         law = 0.4 * rng.normal(size=(dim, dim)) - 0.3 * np.eye(dim)
         x1 = x0 + (x0 @ law.T + rng.normal(size=dim)) + 0.1 * rng.normal(size=(n, dim))
         x1 = x1[_partners(x0, x1)]  # in the order of their partners
-        if (linear_sum_assignment(cdist(x0, x1))[1] != np.arange(n)).any():
+        if crossed == (linear_sum_assignment(cdist(x0, x1))[1] != np.arange(n)).any():
             break
     x1 = rng.permutation(x1) if shuffled else x1
     return x0, x1, t0, t1, t0 + float(rng.uniform(0.25, 0.4)) * (t1 - t0)
@@ -753,12 +763,18 @@ ASSIGNMENT = Assignment(
             "kinetic",
             KINETIC,
             (
-                Line("times that are equally far apart", 4),
-                Line("uneven times", 3, lambda rng, variant: _kinetic_inputs(rng)),
+                Line("times that are equally far apart, per day squared", 4),
                 Line(
-                    "one gap, one cell, one component",
+                    "uneven times: a piece counts as long as it lasts, in whatever unit",
+                    3,
+                    lambda rng, variant: _kinetic_inputs(rng),
+                    _in_some_unit,
+                ),
+                Line(
+                    "one gap, one cell, one component, in whatever unit",
                     3,
                     lambda rng, variant: _kinetic_inputs(rng, 2, n=1, dim=1),
+                    _in_some_unit,
                     hidden=True,
                 ),
             ),
@@ -769,11 +785,18 @@ ASSIGNMENT = Assignment(
             (
                 Line("the weights", 4, fault=in_part(_pairs, np.s_[..., 0], "The weights, [..., 0], are off.")),
                 Line("the durations", 2, fault=in_part(_pairs, np.s_[..., 1], "The durations, [..., 1], are off.")),
-                Line("gamma is 0", 2, lambda rng, variant: _pair_inputs(rng, gamma=0.0), hidden=True),
+                Line(
+                    "gamma is 0",
+                    2,
+                    lambda rng, variant: _pair_inputs(rng, gamma=0.0),
+                    in_part(_pairs, np.s_[..., 0], "The weights are off where gamma is 0: 0 to the power 0 is 1."),
+                    hidden=True,
+                ),
                 Line(
                     "two hidden times in a row",
                     2,
                     lambda rng, variant: _pair_inputs(rng, 8, (3, 4)),
+                    in_part(_pairs, np.s_[..., 0], "The weights are off where two hidden times follow each other."),
                     hidden=True,
                 ),
             ),
@@ -798,7 +821,9 @@ ASSIGNMENT = Assignment(
             TAUGHT,
             (
                 Line(
-                    "cells in the order of their partners", 4, lambda rng, variant: _taught_inputs(rng, shuffled=False)
+                    "cells in the order of their partners",
+                    4,
+                    lambda rng, variant: _taught_inputs(rng, shuffled=False, crossed=False),
                 ),
                 Line("cells in any order", 4),
                 Line(
@@ -810,7 +835,7 @@ ASSIGNMENT = Assignment(
                 Line(
                     "an experiment that begins on day 40",
                     2,
-                    lambda rng, variant: _taught_inputs(rng, start=40.0),
+                    lambda rng, variant: _taught_inputs(rng, start=40.0, crossed=False),
                     hidden=True,
                 ),
             ),
