@@ -1,5 +1,6 @@
 """What answers are called with: it travels to another process, and does what its docstring says."""
 
+import itertools
 import pickle
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from cellmnn_edu import linearize
+from cellmnn_edu.coursework.checks import judge
 from cellmnn_edu.coursework.given import Coordinates, own_circuit, random_circuit
 
 
@@ -59,3 +61,22 @@ def test_what_is_given_knows_no_solutions():
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     with_solutions = ("coursework.assignments", "coursework.exercises", "coursework.checks")
     assert not [name for name in loaded if any(part in name for part in with_solutions)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_answer_that_counts_its_calls_tells_no_leak(seed):
+    calls = itertools.count(seed)
+    assert not judge("leaks", lambda coordinates, x, times, held: next(calls) % 2, seed).passed
+
+
+def test_coordinates_that_were_kept_from_the_first_call_are_found_out():
+    kept = {}
+
+    def my_coordinates(x, times, held):
+        seen = times != held
+        z = (x - x[seen].mean(axis=0)) @ np.linalg.svd(x[seen] - x[seen].mean(axis=0))[2][:3].T
+        return kept.setdefault(x.shape, z / z[seen].std(axis=0))
+
+    verdict = judge("my-coordinates", my_coordinates)
+    assert not verdict.passed
+    assert "compute the coordinates from the cells given" in verdict.message

@@ -134,6 +134,15 @@ STOPPED = {
         "import numpy as np\nclass Odd(np.ndarray):\n    def __eq__(self, other): return True\nreturn x.view(Odd)",
         "wrong numbers",
     ),
+    "sends signals by pipes": (
+        "import fcntl, os\nends = os.pipe()\nfcntl.fcntl(ends[0], fcntl.F_SETOWN, os.getppid())\nreturn c * x",
+        TRIED,
+    ),
+    "rows without end": ("import numpy as np\nreturn np.empty((1 << 39, 0))", TRIED),
+    "an error in half characters": (
+        "raise ValueError('one\\ntwo \\ud800\\x1b[2J\\x00\\u202e')",
+        "ValueError: one two \ufffd\ufffd\\[2J",
+    ),
     "raises limits": (
         "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (10**6, 10**6))\nreturn c * x",
         "not allowed|may not",
@@ -153,6 +162,7 @@ def test_it_loses_its_points_and_nothing_else(worker, tmp_path, monkeypatch, wha
         m.message for q in report.questions for m in q.marks
     ]
     assert re.search(words, scale.marks[0].message), scale.marks[0].message
+    assert marks.to_json(report).encode()
     if words == TRIED:
         assert any("scale" in flag or "tried" in flag for flag in report.flags)
     assert (CHECKS.read_bytes(), CHECKS.stat().st_mode) == before

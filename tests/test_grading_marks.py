@@ -4,6 +4,8 @@ import csv
 import html.parser
 import io
 import json
+import os
+import re
 import sys
 import types
 import zipfile
@@ -228,6 +230,40 @@ def test_of_several_files_the_one_with_most_answers_counts(tmp_path):
     assert marks.submissions(tmp_path / "ada" / "a.ipynb", SHEET) == [tmp_path / "ada" / "a.ipynb"]
 
 
+def test_odd_files_are_rows_like_any_other(tmp_path, workers, monkeypatch):
+    folder = tmp_path / "in"
+    hand_in(folder, cells("ada"), "ada.ipynb")
+    hand_in(folder, cells("x"), os.fsdecode(b"\xff\n.ipynb"))
+    hand_in(folder, cells("dir"), "dir.ipynb/a.ipynb")
+    (folder / "link.ipynb").symlink_to(folder / "ada.ipynb")
+    os.mkfifo(folder / "fifo.ipynb")
+    (folder / "shut.ipynb").write_text("{}")
+    real = Path.open
+
+    def shut(path, *rest, **more):
+        if path.name == "shut.ipynb":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", shut)
+    found = graded(folder, tmp_path / "out", workers)
+    report.write(found, SHEET, tmp_path / "out")
+    assert {r.student: r.earned for r in found} == {"ada": 12, "x": 12, "dir": 12, "shut": 0}
+    assert "Permission denied" in next(r for r in found if r.student == "shut").notes[0]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "_", "__", "-"])
+def test_a_name_without_letters_is_no_name(name):
+    assert marks._who(name, "ada")[0] == "ada"
+    assert "missing" in marks._who(name, "ada")[1][0]
+
+
+def test_an_answer_that_looks_behind_its_arguments_is_flagged(tmp_path, workers):
+    found = one(workers[0], tmp_path, scale="def scale(x, c):\n    vars(scale), scale.__kwdefaults__\n    return c * x")
+    assert found.earned == 12
+    assert found.flags == ("`scale` uses __kwdefaults__",)
+
+
 def test_nothing_to_grade_and_no_salt_are_refused(tmp_path):
     with pytest.raises(ValueError, match="found none"):
         marks.grade_folder(tmp_path, SHEET, SALT, tmp_path / "out")
@@ -274,7 +310,7 @@ def test_pages_show_everything_and_run_nothing(tmp_path):
         assert "script" not in seen.tags
         assert EVIL in seen.text
     seen = Tags(pages[0].read_text("utf-8"))
-    for words in ("1/2", "hidden check", "Marked by hand: 0/5, pending", "A small <sheet>", "1 of 2 points"):
+    for words in ("1/2", "hidden check", "Marked by hand, pending: up to 5 points", "A small <sheet>", "1 of 2 points"):
         assert words in seen.text
 
 
@@ -292,6 +328,14 @@ def test_the_table_has_a_row_a_student_and_no_formulas():
             "flags": "a; b; c",
         }
     ]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", " =", "a;=", "a,\t+", "a\n@", "\uff1d"])
+def test_no_cell_is_a_formula_however_the_table_is_parted(start):
+    risky = evil_report()._replace(student=f"{start}1+1", file="b.ipynb", flags=(), others=())
+    text = report.table([risky], SHEET._replace(questions=(SCALE,)))
+    cells = [cell.strip(' "') for cell in re.split(r"[;,\t\r\n]", text)]
+    assert not any(cell.startswith(tuple("=+-@\uff1d")) for cell in cells)
 
 
 def test_flags_that_name_others_stay_with_the_instructor(tmp_path):

@@ -335,7 +335,7 @@ class OwnSnapshots(NamedTuple):
     Attributes
     ----------
     snaps : Snapshots
-        Cells at five uneven times, in three components that were fitted on all of them.
+        Cells at five uneven times (in days), in three components that were fitted on all of them.
     index : int
         Position of the snapshot to hold out.
     """
@@ -403,33 +403,18 @@ class Coordinates:
         return z / (np.median(np.abs(z[scale]), axis=0) if self._robust else z[scale].std(0))
 
 
-def on_both(answer: Callable, honest: Coordinates, leaky: Coordinates, *rest: Any) -> list:
-    """What a test for leaks says of honest coordinates, and of leaky ones; None where it says nothing."""
+def on_both(answer: Callable, first: Coordinates, second: Coordinates, *rest: Any) -> list:
+    """What a test for leaks says of two maps, of which one is honest; None where it says nothing."""
     # In a lambda each, so that an answer can call them and not look inside.
-    said = [answer(lambda *cells, c=c: c(*cells), *rest) for c in (honest, leaky)]
+    said = [answer(lambda *cells, c=c: c(*cells), *rest) for c in (first, second)]
     return None if any(one is None or one is ... for one in said) else said
 
 
 # Train and race
 
 
-class OwnRace(NamedTuple):
-    """Snapshots of a circuit of eight genes, and the time to hide.
-
-    Attributes
-    ----------
-    snaps : Snapshots
-        Five uneven times, in days; three components.
-    index : int
-        Position of the hidden time.
-    """
-
-    snaps: Snapshots
-    index: int
-
-
 @lru_cache(maxsize=64)
-def own_race(student: str, term: str = "open") -> OwnRace:
+def own_race(student: str, term: str = "open") -> OwnSnapshots:
     """Make the race course of "Train and race" for one student.
 
     Parameters
@@ -439,7 +424,7 @@ def own_race(student: str, term: str = "open") -> OwnRace:
 
     Returns
     -------
-    OwnRace
+    OwnSnapshots
         Standing still is at least 2.5 times the upper end of the noise floor, and straight lines end between.
     """
     from ..simulate import gene_circuit
@@ -450,12 +435,12 @@ def own_race(student: str, term: str = "open") -> OwnRace:
         times = (np.array([0, 0.8, 1.8, 3.2, 5.0]) + np.append(0, rng.uniform(-0.15, 0.15, 4))).round(2)
         circuit = gene_circuit("random", n_genes=8, seed=int(rng.integers(2**31)))
         cells = circuit.snapshots(times, int(rng.integers(100, 131)), int(rng.integers(2**31)), dt=0.1)
-        race = OwnRace(Snapshots.from_anndata(cells, n_components=3), int(rng.integers(1, 3)))
+        race = OwnSnapshots(Snapshots.from_anndata(cells, n_components=3), int(rng.integers(1, 3)))
         if _worth_running(race):
             return race
 
 
-def _worth_running(race: OwnRace) -> bool:
+def _worth_running(race: OwnSnapshots) -> bool:
     """Whether standing still, straight lines and the noise floor lie clearly apart."""
     from ..evaluation import leave_one_out
 

@@ -375,11 +375,12 @@ WALK_PLAN = Question(
 
 
 def _judged(rng: np.random.Generator, *looks: int, robust: bool = False) -> tuple:
-    """Honest coordinates and some that have looked at centre (0), axes (1) or scale (2), and cells to try them on."""
+    """Honest coordinates and some that have looked at centre (0), axes (1) or scale (2), in any order, and cells."""
     times = rng.permutation(np.repeat([0.0, 1.0, 2.5], [14, 16, 15]))
     x = rng.normal(size=(45, 6)) * rng.permutation(np.linspace(0.5, 3, 6)) + times[:, None]
-    honest, leaky = ((False, False, False), (0 in looks, 1 in looks, 2 in looks))
-    return Coordinates(3, honest, robust), Coordinates(3, leaky, robust), x, times, 1.0
+    both = [(False, False, False), (0 in looks, 1 in looks, 2 in looks)]
+    first, second = (Coordinates(3, both[k], robust) for k in rng.permutation(2))
+    return first, second, x, times, 1.0
 
 
 def _leaks(coordinates: Callable, x: np.ndarray, times: np.ndarray, held: float) -> float:
@@ -397,9 +398,10 @@ def _told_apart(words: str, kind: str = "These coordinates are honest") -> Fault
             return f"Expected one number for one call, 1 or 0, got shape {values.shape[1:]}."
         if odd := [value for value in values if value not in (0, 1)]:
             return f"Expected 1 for a leak or 0 for none, got {odd[0]:g}."
-        if values[0]:
+        honest = int(any(inputs[0]._looks))  # its position: the other one has looked
+        if values[honest]:
             return f"{kind}, and they were convicted. Of which cells may the coordinates differ, and of which not?"
-        return None if values[1] else words
+        return None if values[1 - honest] else words
 
     return fault
 
@@ -407,6 +409,9 @@ def _told_apart(words: str, kind: str = "These coordinates are honest") -> Fault
 def _looking(*looks: int, robust: bool = False) -> Callable:
     return lambda rng, variant: _judged(rng, *looks, robust=robust)
 
+
+# Trials of a yes or no: guessing the order passes one line in 64.
+GUESSES = 6
 
 LEAKS = Question(
     "leaks",
@@ -427,6 +432,7 @@ LEAKS = Question(
                 "These coordinates were scaled by all cells, held-out ones included, and were acquitted."
             ),
             through=on_both,
+            trials=GUESSES,
         ),
         Line(
             "told apart: honest coordinates, and axes that have seen them",
@@ -435,6 +441,7 @@ LEAKS = Question(
             _told_apart("The axes of these coordinates were fitted on all cells, and they were acquitted."),
             on_both,
             hidden=True,
+            trials=GUESSES,
         ),
         Line(
             "told apart: honest coordinates, and a centre that has seen them",
@@ -443,6 +450,7 @@ LEAKS = Question(
             _told_apart("These coordinates were centred on all cells, and they were acquitted."),
             on_both,
             hidden=True,
+            trials=GUESSES,
         ),
         Line(
             "the same for a map that centres and scales by medians",
@@ -454,6 +462,7 @@ LEAKS = Question(
             ),
             on_both,
             hidden=True,
+            trials=GUESSES,
         ),
     ),
 )

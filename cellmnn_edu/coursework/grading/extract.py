@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Beyond these sizes nobody has written by hand.
-LARGEST_FILE, LARGEST_CELL, MOST_CODE = 400_000_000, 100_000, 300_000
+LARGEST_FILE, LARGEST_CELL, MOST_CODE, MOST_CELLS = 100_000_000, 100_000, 300_000, 10_000
+MOST_BRACKETS = 3_000_000  # lists and dicts of JSON take thirty times their text
+DEEPEST = 200  # levels of syntax: `ast.unparse` takes three or four frames for each, of a thousand
+MOST_NOTES = 40
+# Halves of characters, which no file takes; with them what moves a terminal's cursor, or turns the way of writing.
+NO_TEXT = re.compile("[\ud800-\udfff]")
+NO_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 CONSTANT = (
     ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.BoolOp,
@@ -139,8 +145,13 @@ def read(path: Path) -> Submission:
                 constant = _is_constant(statement)
                 for name in _names(statement):
                     bindings.setdefault(name, []).append(Binding(statement, cell.number, position, constant))
-    student, term = _literal(bindings, "STUDENT"), _literal(bindings, "TERM")
-    return Submission(tuple(cells), bindings, student.strip(), term.strip() or "open", tuple(notes))
+    student, term = (legible(_literal(bindings, name))[:200].strip() for name in ("STUDENT", "TERM"))
+    return Submission(tuple(cells), bindings, student, term or "open", tuple(notes))
+
+
+def legible(text: str) -> str:
+    """One line of text that any file, page and terminal takes."""
+    return NO_LINE.sub("\ufffd", re.sub(r"[\t\n\r]+", " ", text))
 
 
 def answer(submission: Submission, name: str) -> Answer:
@@ -220,11 +231,16 @@ def _same_heading(found: str, wanted: str) -> bool:
 
 def _cells(path: Path, notes: list[str]) -> list[Cell]:
     """Cells of the file, as tolerantly as can be: only their kind and their text matter."""
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= LARGEST_FILE else b""
+    except OSError as error:
+        notes.append(f"The file cannot be opened ({error.strerror}): hand it in again.")
+        return []
+    if size > LARGEST_FILE or content.count(b"[") + content.count(b"{") > MOST_BRACKETS:
         notes.append(f"The file has {size / 1e6:.0f} MB; clear its outputs and hand it in again.")
         return []
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    text = content.decode("utf-8-sig", errors="replace")
     if path.suffix == ".py":
         return _script_cells(text)
     try:
@@ -234,8 +250,12 @@ def _cells(path: Path, notes: list[str]) -> list[Cell]:
         return []
     found, size = [], 0
     for number, raw in enumerate(_raw_cells(whole), 1):
+        if number > MOST_CELLS or len(notes) > MOST_NOTES:
+            notes.append(f"Cells from number {number} on were not read: there are too many.")
+            break
         source = raw.get("source", raw.get("input", ""))
         source = "".join(map(str, source)) if isinstance(source, list) else str(source)
+        source = NO_TEXT.sub("\ufffd", source).replace("\ufeff", "")
         kind = {"heading": "markdown"}.get(str(raw.get("cell_type")), str(raw.get("cell_type")))
         if len(source) > LARGEST_CELL or size + len(source) > MOST_CODE:
             notes.append(f"Cell {number} is too long to be read ({len(source)} characters).")
@@ -286,10 +306,20 @@ def _parse(source: str) -> list[ast.stmt] | None:
         warnings.simplefilter("ignore")  # "invalid escape sequence" is no concern of the grader's
         try:
             tree = ast.parse(source)
-            ast.unparse(tree)  # what is nested too deeply for this fails here, and not in each place below
+            if _depth(tree) > DEEPEST:
+                return None
+            ast.unparse(tree)  # what cannot be written again fails here, and not in each place below
             return tree.body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+
+
+def _depth(tree: ast.AST) -> int:
+    """Levels of a tree, counted without recursion."""
+    depth, level = 0, [tree]
+    while level and depth <= DEEPEST:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _without_magics(text: str) -> str:
@@ -311,11 +341,12 @@ def _readable_blocks(text: str, number: int, notes: list[str]) -> list[ast.stmt]
     starts = [i for i in starts if not _is_decorated(lines, i)] + [len(lines)]
     found: list[ast.stmt] = []
     at = 0
-    while at < len(starts) - 1:
+    while at < len(starts) - 1 and len(notes) < MOST_NOTES:  # each try takes time
         # A string over several lines may hold lines without indentation: try some longer blocks too.
         for end in range(at + 1, min(at + 30, len(starts))):
             source = "\n".join(lines[starts[at] : starts[end]])
-            tree = _parse(source) or _parse(_without_magics(source))
+            trees = map(_parse, dict.fromkeys((source, _without_magics(source))))
+            tree = next((tree for tree in trees if tree is not None), None)
             if tree is not None:
                 found += tree
                 at = end
@@ -332,7 +363,9 @@ def _is_decorated(lines: list[str], i: int) -> bool:
 
 def _flat(node: ast.stmt) -> Iterator[ast.stmt]:
     """A statement, or those inside a top-level `if` or `try`, where people put imports; an import name by name."""
-    if isinstance(node, ast.If) and "__name__" not in ast.dump(node.test):
+    if isinstance(node, ast.If) and "__name__" in ast.dump(node.test):
+        return  # only a script runs this, and no grader
+    if isinstance(node, ast.If):
         inside = [*node.orelse, *node.body]
     elif isinstance(node, ast.Try):
         inside = [s for handler in node.handlers for s in handler.body] + node.orelse + node.body
@@ -354,8 +387,10 @@ def _names(node: ast.stmt) -> set[str]:
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {alias.asname or alias.name.split(".")[0] for alias in node.names}
+    inner = (c for n in ast.walk(node) if isinstance(n, ast.comprehension) for c in ast.walk(n.target))
+    own = {id(n) for n in inner}  # the names of `for x in` inside brackets stay inside
     stored = (n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
-    return {n.id for n in stored}
+    return {n.id for n in stored if id(n) not in own}
 
 
 def _is_constant(node: ast.stmt) -> bool:
@@ -407,9 +442,12 @@ def _closure(submission: Submission, name: str) -> tuple[dict[int, ast.stmt], di
         elif found and not _last(found).constant:
             missing[name] = f"uses `{name}`, which is computed in another cell: pass it as an argument."
         for binding in _all_that_count(found or []):
+            if binding.position in kept:  # `a = b = 1` may bind thousands of names
+                continue
             kept[binding.position] = node = _StripAnnotations().visit(binding.node)
-            wanted += sorted(_needs(node) - seen)
-            seen |= _needs(node)
+            needs = _needs(node)
+            wanted += sorted(needs - seen)
+            seen |= needs
     if missing:  # perhaps a star import brings it, wherever that stands
         kept |= {binding.position: binding.node for binding in submission.bindings.get("*", [])}
     return kept, missing

@@ -7,6 +7,7 @@ time, and only the waiting for the students' processes is done side by side.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -46,7 +47,8 @@ WORDS = {
 }
 # Names whose use in an answer is worth a look by a person; it costs nothing.
 SUSPECT = re.compile(
-    r"\b(subprocess|socket|ctypes|os\.(?:_exit|fork|system|exec\w+|kill|environ)|sys\._getframe|gc\.get_objects|"
+    r"\b(subprocess|socket|ctypes|os\.(?:_exit|fork|system|exec\w+|kill|environ)|sys\._getframe|gc\.get_\w+|"
+    r"__(?:(?:kw)?defaults|closure|globals|builtins)__|f_(?:back|locals)|tb_frame|inspect\.(?:stack|currentframe)|_looks|"
     r"cellmnn_edu\.coursework\.(?:checks|exercises|assignments|grading|release))\b|/proc/"
 )
 
@@ -220,8 +222,9 @@ def grade_folder(
     store = out / "submissions"
     store.mkdir(parents=True, exist_ok=True)
     same = fingerprint(assignment, salt, limits or Limits())
-    names = {file: "" if one else name_of(file, folder, assignment) for file in files}
+    names = {file: "" if one else extract.legible(name_of(file, folder, assignment)) for file in files}
     where = {file: file.relative_to(folder).as_posix() if folder.is_dir() else file.name for file in files}
+    where = {file: extract.legible(place) for file, place in where.items()}
     kept = {file: store / f"{_key(file, same, where[file], names[file])}.json" for file in files}
     reports = {file: from_json(kept[file].read_text("utf-8")) for file in files if kept[file].exists()}
     todo = [file for file in files if file not in reports]
@@ -477,7 +480,7 @@ def _lost(line: Line, message: str) -> Mark:
 
 def _who(student: str, name: str) -> tuple[str, list[str]]:
     """The student, and what is odd about it."""
-    if not re.search(r"\w", student):
+    if not re.search(r"[^\W_]", student):
         return name, ["STUDENT is missing: the file's name was taken, and with it perhaps another variant"]
     mine, file = (re.sub(r"[\W_]+", "", text).casefold() for text in (student, name))
     if file and mine not in file and file not in mine:
@@ -486,7 +489,12 @@ def _who(student: str, name: str) -> tuple[str, list[str]]:
 
 
 def _key(file: Path, *what: str) -> str:
-    return hashlib.sha256("\n".join(what).encode() + file.read_bytes()).hexdigest()[:32]
+    digest = hashlib.sha256("\n".join(what).encode())
+    # One that cannot be opened, or is large and empty, is a row in the table like any other.
+    with contextlib.suppress(OSError), file.open("rb") as content:
+        while part := content.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()[:32]
 
 
 def _write(path: Path, text: str) -> None:

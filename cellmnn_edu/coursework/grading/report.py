@@ -226,7 +226,7 @@ def _hand(hand: ByHand) -> list[str]:
     text = (
         f'<div class="prose">{_e(hand.prose)}</div>' if hand.prose else "<p>No text was found under this heading.</p>"
     )
-    return [f"<h2>{_e(hand.text)}</h2>", f"<p>Marked by hand: 0/{hand.points}, pending.</p>", text]
+    return [f"<h2>{_e(hand.text)}</h2>", f"<p>Marked by hand, pending: up to {hand.points} points.</p>", text]
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:
@@ -245,4 +245,5 @@ def _e(text: str) -> str:
 
 def _plain(cell: object) -> object:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    # Where lists are parted by semicolons, a spreadsheet parts this table at those, too.
+    return re.sub(r"(^|[;,\t\r\n])(\s*)(?=[=+@\t\r＝＋－＠-])", r"\1\2'", cell) if isinstance(cell, str) else cell

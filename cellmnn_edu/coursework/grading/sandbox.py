@@ -77,11 +77,12 @@ class Machine(NamedTuple):
     clone: int
     prlimit: int
     capset: int
+    fcntl: int
 
 
 MACHINES = {
-    "x86_64": Machine(0xC000003E, 0, 56, 302, 126),
-    "aarch64": Machine(0xC00000B7, 1, 220, 261, 91),
+    "x86_64": Machine(0xC000003E, 0, 56, 302, 126, 72),
+    "aarch64": Machine(0xC00000B7, 1, 220, 261, 91, 25),
 }
 MACHINE = MACHINES.get(platform.machine()) if sys.platform == "linux" else None
 LIBC = ctypes.CDLL(None, use_errno=True) if MACHINE else None
@@ -261,6 +262,9 @@ def _seccomp() -> bool:
     code += [(equal, 0, 1, 435), (answer, 0, 0, unknown)]
     code += [(equal, 0, 4, MACHINE.clone), (load, 0, 0, 16), (any_of, 1, 0, 0x10000), (answer, 0, 0, refuse)]
     code += [(answer, 0, 0, allow)]
+    # fcntl could name another process that a pipe is to send a signal to: F_SETOWN, F_SETSIG, F_SETOWN_EX.
+    code += [(equal, 0, 6, MACHINE.fcntl), (load, 0, 0, 24)]
+    code += [(equal, 2, 0, 8), (equal, 1, 0, 10), (equal, 0, 1, 15), (answer, 0, 0, refuse), (answer, 0, 0, allow)]
     code += [(equal, 0, 3, MACHINE.prlimit), (load, 0, 0, 16), (equal, 1, 0, 0), (answer, 0, 0, refuse)]
     code += [(answer, 0, 0, allow)]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
