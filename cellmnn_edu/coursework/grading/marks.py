@@ -390,7 +390,9 @@ class _Called:
 
     def trial(self, index: int, line: Line, trial: int) -> str | None:
         """Call the answer once; what is wrong with what came back, or None."""
-        seconds = min(self.marking.worker.limits.call, self.marking.until - time.monotonic())
+        # One that hung once gets less time: it may still answer the other lines, and a class has to be marked.
+        limit = self.marking.worker.limits.call / (5 if self.hung else 1)
+        seconds = min(limit, self.marking.until - time.monotonic())
         if self.broken:
             return self.broken
         if self.hung >= PATIENCE or seconds <= 0:
