@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 JUDGING = threading.RLock()
 PATIENCE = 2  # how often a question may run out of time before its other lines are left alone
 WORDS = {
-    "time": "did not finish within {call:g} seconds: look for a loop that never ends.",
+    "time": "did not finish within {call:g} seconds: look for a loop that never ends, or for very slow ones.",
     "memory": "took more memory than a sheet of coursework needs: {text}.",
     "left": "ended Python instead of returning a value ({text}).",
     "forbidden": "tried what an answer may not do while it is graded: {text}.",
@@ -382,17 +382,15 @@ class _Called:
                 message = self.trial(index, line, trial)
             except Left as left:
                 self.stop()
-                self.hung += left.args[0] == "time"
                 message = self.words(*left.args)
+                self.hung += left.args[0] == "time"
             if message:
                 return _lost(line, message)
         return Mark(line.text, line.points, line.points, "", line.hidden)
 
     def trial(self, index: int, line: Line, trial: int) -> str | None:
         """Call the answer once; what is wrong with what came back, or None."""
-        # One that hung once gets less time: it may still answer the other lines, and a class has to be marked.
-        limit = self.marking.worker.limits.call / (5 if self.hung else 1)
-        seconds = min(limit, self.marking.until - time.monotonic())
+        seconds = min(self.limit(), self.marking.until - time.monotonic())
         if self.broken:
             return self.broken
         if self.hung >= PATIENCE or seconds <= 0:
@@ -417,6 +415,10 @@ class _Called:
                 reason = self.missing(problem) or f"could not be loaded: {problem}."
                 self.broken = self.words("forbidden", problem) if forbidden else f"`{self.question.answer}` {reason}"
         return self.child
+
+    def limit(self) -> float:
+        """Seconds of a call. One that hung gets less: it may answer the other lines, and a class has to be marked."""
+        return self.marking.worker.limits.call / (5 if self.hung else 1)
 
     def stop(self) -> None:
         """Let no child outlive its question."""
@@ -449,7 +451,7 @@ class _Called:
         return self.answer.missing.get(found[1]) if found else None
 
     def words(self, problem: str, text: str) -> str:
-        said = WORDS[problem].format(call=self.marking.worker.limits.call, text=text)
+        said = WORDS[problem].format(call=self.limit(), text=text)
         if problem == "forbidden":
             self.refused.append(text)
         return f"`{self.question.answer}` {said}"

@@ -146,17 +146,18 @@ def index(reports: Sequence[Report], assignment: Assignment, names: Sequence[str
     most = [question.points for question in assignment.questions]
     head = [
         "student",
-        *(f"{_e(q)} ({n})" for q, n in zip(questions, most, strict=True)),
         f"total ({sum(most)})",
+        *(f"{_e(q)} ({n})" for q, n in zip(questions, most, strict=True)),
         "flags",
     ]
     rows = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
     for name, report in zip(names, reports, strict=True):
         link = f'<td><a href="html/{_e(name)}.html">{_e(report.student) or "?"}</a></td>'
-        points = "".join(f'<td class="n">{question.earned}</td>' for question in report.questions)
+        earned = (report.earned, *(question.earned for question in report.questions))
+        points = "".join(f'<td class="n">{number}</td>' for number in earned)
         flags = f"<td>{'<br>'.join(map(_e, (*report.flags, *report.others)))}</td>"
-        rows.append(f'<tr>{link}{points}<td class="n">{report.earned}</td>{flags}</tr>')
-    count = f"<p>{len(reports)} submissions. A flag asks for a look; it cost no points.</p>"
+        rows.append(f"<tr>{link}{points}{flags}</tr>")
+    count = f"<p>{len(reports)} submissions. A flag asks for a look; it costs no points.</p>"
     body = [f"<h1>{_title(assignment)}</h1>", count, '<div class="wide"><table>', *rows, "</table></div>"]
     return _document(assignment.title, body)
 
