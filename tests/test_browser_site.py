@@ -124,7 +124,15 @@ def fits_and_reads(browser, width: int, theme: str) -> None:
           .filter(e => !scrolls(e.parentElement)).map(e => e.outerHTML.slice(0, 99))"""
     )
     assert wide == []
-    read = colours(browser, ["article h1", "article p", "article a.reference", "article dt.sig", "article pre"])
+    kinds = [
+        "article h1",
+        "article p",
+        "article a.reference",
+        "article div.exercise a",
+        "article dt.sig",
+        "article pre",
+    ]
+    read = colours(browser, kinds)
     for selector, text, behind in read:
         assert contrast(text, behind) >= 4.5, f"{selector} in {theme}"
 
@@ -134,10 +142,14 @@ def colours(browser, selectors: list[str]) -> list[tuple[str, list[float], list[
     return browser.execute_script(
         """const parse = c => c.match(/[\\d.]+/g).map(Number);
         const behind = e => {
-          let c;
-          do { c = parse(getComputedStyle(e).backgroundColor); e = e.parentElement; }
-          while (e && c.length === 4 && c[3] === 0);
-          return c;
+          const layers = [];
+          for (; e; e = e.parentElement) {
+            const [r, g, b, alpha = 1] = parse(getComputedStyle(e).backgroundColor);
+            layers.unshift([r, g, b, alpha]);
+            if (alpha === 1) break;
+          }
+          return layers.reduce((under, [r, g, b, a]) => [r, g, b].map((v, i) => a * v + (1 - a) * under[i]),
+            [255, 255, 255]);
         };
         return arguments[0].flatMap(selector => [...document.querySelectorAll(selector)].slice(0, 3)
           .filter(e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().height > 0)
